@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests are found by file name: tests/unit/<layer>/test_*.c, tests/fuzz/fuzz_*.c, tests/integration/test_*.py.
+
+UNIT_LAYERS := base net http mesh kube proxy operator init
+libs_base := base
+libs_net := net base
+libs_http := http net base
+libs_mesh := mesh http net base
+libs_kube := kube net base
+libs_proxy := proxy mesh http net base
+libs_operator := operator kube mesh http net base
+libs_init := init base
+third_net := $(LIBS_X509)
+third_kube := $(LIBS_CURL)
+third_operator := $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509)
+
+define unit_layer
+UNIT_$(1) := $$(patsubst tests/unit/%.c,$(OUT)/unit/%,$$(wildcard tests/unit/$(1)/test_*.c))
+$(OUT)/unit/$(1)/%: $(OUT)/obj/tests/unit/$(1)/%.o $(foreach a,$(libs_$(1)),$(OUT)/lib/$(a).a)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(LIBS_BASE) $(third_$(1)) -lcmocka -lm
+unit-$(1): $$(UNIT_$(1))
+	@tools/run-unit $$(UNIT_$(1))
+.PHONY: unit-$(1)
+endef
+$(foreach l,$(UNIT_LAYERS),$(eval $(call unit_layer,$(l))))
+
+check-unit: $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l))) ## unit tests
+	@tools/run-unit $^
+.PHONY: check-unit
+
+# --- fuzzing: the same target file serves libFuzzer and a plain driver that replays the corpus
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_AR := $(foreach a,$(if $(SRC_operator),operator) $(if $(SRC_kube),kube) proxy mesh http net base,$(OUT)/lib/$(a).a)
+FUZZ_LIBS = -Wl,--start-group $(FUZZ_AR) -Wl,--end-group $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) -lm
+$(OUT)/replay/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o $(FUZZ_AR)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(FUZZ_LIBS)
+$(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(FUZZ_AR)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(FUZZ_LIBS)
+check-corpus: $(FUZZ:%=$(OUT)/replay/%) ## replay the fuzzers' corpora
+	@set -e; for t in $(FUZZ); do $(OUT)/replay/$$t tests/fuzz/corpus/$$t tests/fuzz/regress/$$t; done
+.PHONY: check-corpus
+fuzz: ## libFuzzer: T=name (all without), S=seconds each
+	@tools/fuzz "$(if $(T),$(T),$(FUZZ))" $(or $(S),60)
+.PHONY: fuzz
+.SECONDARY:
+
+check-integration: all ## the real programs on loopback, driven by pytest
+	@SENNIT_BIN=$(abspath $(BIN)) tools/pytest tests/integration $(PYTEST_ARGS)
+.PHONY: check-integration
+
+check-tests: check-unit check-corpus check-integration
+.PHONY: check-tests
+
+check: ## install what is missing, then everything that proves a change: unit, corpus, integration, lint
+	@tools/install-deps build test
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory check-unit check-corpus
+	@$(MAKE) --no-print-directory check-integration lint
+	@echo 'check: all passed'
+.PHONY: check
+
+check-asan: ## unit, corpus and integration under ASan and UBSan
+	@$(MAKE) --no-print-directory SAN=asan check-tests
+check-tsan: ## the same under TSan
+	@$(MAKE) --no-print-directory SAN=tsan check-unit check-integration
+check-valgrind: check-unit ## the unit tests of the codecs under valgrind
+	@tools/run-valgrind $(UNIT_http) $(UNIT_base)
+.PHONY: check-asan check-tsan check-valgrind
+
+lint: ## formatting, layers, banned calls, walls, shell scripts
+	@tools/lint/run
+.PHONY: lint
+format: ## clang-format over everything
+	@tools/lint/format
+.PHONY: format
+
+demo: ## three services, their proxies and a live table; SECONDS=N ends by itself
+	@tools/install-deps build demo
+	@$(MAKE) --no-print-directory $(BIN)/sennit-proxy $(BIN)/sennit-operator support
+	@BIN=$(abspath $(BIN)) demo/run $(if $(filter command line,$(origin SECONDS)),$(SECONDS),)
+.PHONY: demo
+
+e2e: ## the scenarios on a real cluster; SCENARIO=name runs one, KEEP=1 keeps the cluster
+	@tools/install-deps build e2e
+	@e2e/run $(SCENARIO)
+.PHONY: e2e
+bench: ## against HAProxy, nginx and Envoy in the same run
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory all
+	@tests/bench/run
+.PHONY: bench
