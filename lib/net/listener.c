@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accepting: batches while there is something, a pause when descriptors run out (level-triggered
+ * epoll would spin on a connection that cannot be accepted). */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define PAUSE_MS 100
+
+static void watch(struct sn_listener *ls)
+{
+	if (sn_loop_add(ls->loop, &ls->io, EPOLLIN, true))
+		sn_loop_timer(ls->loop, &ls->resume, PAUSE_MS);
+}
+
+static void on_resume(struct sn_timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	watch(sn_container_of(t, struct sn_listener, resume));
+}
+
+static void pause_accepting(struct sn_listener *ls)
+{
+	ls->paused_total++;
+	sn_loop_del(ls->loop, &ls->io);
+	sn_loop_timer(ls->loop, &ls->resume, PAUSE_MS);
+}
+
+static void on_io(struct sn_io *io, uint32_t events)
+{
+	struct sn_listener *ls = sn_container_of(io, struct sn_listener, io);
+	struct sockaddr_storage ss;
+	struct sn_addr peer;
+	int fd, i;
+
+	(void)events;
+	for (i = 0; i < BATCH && ls->open; i++) {
+		socklen_t n = sizeof(ss);
+
+		memset(&ss, 0, sizeof(ss));
+		fd = accept4(ls->io.fd, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			    errno == ENOMEM)
+				pause_accepting(ls);
+			else if (errno == ECONNABORTED || errno == EINTR)
+				continue;
+			return;
+		}
+		sn_addr_from_sockaddr(&ss, &peer);
+		ls->cb(ls, fd, &peer);
+	}
+}
+
+static int bound_address(int fd, struct sn_addr *ret)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t n = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &n))
+		return -1;
+	sn_addr_from_sockaddr(&ss, ret);
+	return 0;
+}
+
+int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
+		     struct sn_addr *ret_local, struct sn_err *err)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sn_addr_to_sockaddr(at, &ss);
+	char text[SN_ADDR_TEXT];
+	int fd = socket(at->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
+
+	sn_addr_format(at, text);
+	if (fd < 0)
+		return sn_err_sys(err, errno, "cannot listen on %s", text);
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (reuseport)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (at->family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, (struct sockaddr *)&ss, n) || listen(fd, backlog) ||
+	    bound_address(fd, ret_local)) {
+		int e = errno;
+
+		close(fd);
+		return sn_err_sys(err, e,
+				  e == EADDRINUSE ? "cannot listen on %s, another program does"
+						  : "cannot listen on %s",
+				  text);
+	}
+	return fd;
+}
+
+int sn_listener_start(struct sn_listener *ls, struct sn_loop *l, int fd, sn_accept_cb cb)
+{
+	memset(ls, 0, sizeof(*ls));
+	ls->loop = l;
+	ls->cb = cb;
+	ls->io.fd = fd;
+	ls->io.cb = on_io;
+	sn_timer_init(&ls->resume, on_resume);
+	if (bound_address(fd, &ls->local) || sn_loop_add(l, &ls->io, EPOLLIN, true)) {
+		close(fd);
+		return -SN_ESYS;
+	}
+	ls->open = true;
+	return 0;
+}
+
+void sn_listener_close(struct sn_listener *ls)
+{
+	if (!ls->open)
+		return;
+	ls->open = false;
+	sn_loop_timer_cancel(ls->loop, &ls->resume);
+	sn_loop_del(ls->loop, &ls->io);
+	close(ls->io.fd);
+	ls->io.fd = -1;
+}

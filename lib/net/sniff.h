@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/sniff.h - tells a protocol by its first bytes. Pure. */
+#ifndef SN_NET_SNIFF_H
+#define SN_NET_SNIFF_H
+
+#include "base/str.h"
+
+enum sn_proto {
+	SN_PROTO_MORE, /* undecided: more bytes are needed (never for 24 bytes or more... of a line)
+			*/
+	SN_PROTO_HTTP1,	 /* a method token, a space, and so on up to "HTTP/1." */
+	SN_PROTO_HTTP2,	 /* the client connection preface, RFC 9113 3.4 */
+	SN_PROTO_TLS,	 /* a TLS handshake record with a ClientHello */
+	SN_PROTO_OPAQUE, /* anything else */
+};
+
+#define SN_SNIFF_MAX 8192 /* undecided past this is opaque */
+
+enum sn_proto sn_sniff(struct sn_slice first_bytes);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP streams: one registration for life, edge-triggered; may_read and may_write remember the
+ * edges, so that an owner who stopped for backpressure can go on without asking the kernel. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void set_options(int fd)
+{
+	int one = 1, idle = 30, interval = 10, count = 3;
+	unsigned user_timeout = 60000;
+
+	/* None of these can fail on a TCP socket; on another kind they are not wanted. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
+}
+
+static void fail(struct sn_stream *s, int os_errno)
+{
+	s->connecting = false;
+	s->error = os_errno;
+	sn_loop_timer_cancel(s->loop, &s->connect_timer);
+	s->cb(s, SN_STREAM_FAILED);
+}
+
+static void on_io(struct sn_io *io, uint32_t events)
+{
+	struct sn_stream *s = sn_container_of(io, struct sn_stream, io);
+	unsigned out = 0;
+
+	if (s->connecting) {
+		socklen_t n = sizeof(s->error);
+
+		if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+			return;
+		if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &s->error, &n) || s->error) {
+			fail(s, s->error ? s->error : errno);
+			return;
+		}
+		s->connecting = false;
+		sn_loop_timer_cancel(s->loop, &s->connect_timer);
+		s->may_write = true;
+		out = SN_STREAM_CONNECTED;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->end_signalled = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		s->may_read = true;
+		out |= SN_STREAM_READABLE;
+	}
+	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP) && !s->may_write) {
+		s->may_write = true;
+		out |= SN_STREAM_WRITABLE;
+	}
+	if (out)
+		s->cb(s, out);
+}
+
+static void on_connect_timeout(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_stream *s = sn_container_of(t, struct sn_stream, connect_timer);
+
+	(void)now_ms;
+	fail(s, s->error ? s->error : ETIMEDOUT);
+}
+
+static int attach(struct sn_stream *s, struct sn_loop *l, int fd, const struct sn_addr *peer,
+		  sn_stream_cb cb)
+{
+	memset(s, 0, sizeof(*s));
+	s->loop = l;
+	s->cb = cb;
+	if (peer)
+		s->peer = *peer;
+	s->io.fd = fd;
+	s->io.cb = on_io;
+	sn_timer_init(&s->connect_timer, on_connect_timeout);
+	if (sn_loop_add(l, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP, false)) {
+		s->error = errno;
+		close(fd);
+		s->io.fd = -1;
+		s->closed = true;
+		return -SN_ESYS;
+	}
+	return 0;
+}
+
+int sn_stream_open(struct sn_stream *s, struct sn_loop *l, int fd, const struct sn_addr *peer,
+		   sn_stream_cb cb)
+{
+	int rc;
+
+	set_options(fd);
+	rc = attach(s, l, fd, peer, cb);
+	s->may_read = s->may_write = rc == 0;
+	return rc;
+}
+
+int sn_stream_connect(struct sn_stream *s, struct sn_loop *l, const struct sn_addr *to,
+		      uint64_t timeout_ms, sn_stream_cb cb)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sn_addr_to_sockaddr(to, &ss);
+	int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0) {
+		memset(s, 0, sizeof(*s));
+		s->closed = true;
+		s->io.fd = -1;
+		s->error = errno;
+		return errno == EMFILE || errno == ENFILE ? -SN_ELIMIT : -SN_ESYS;
+	}
+	set_options(fd);
+	rc = attach(s, l, fd, to, cb);
+	if (rc)
+		return rc;
+	s->connecting = true;
+	if (connect(fd, (struct sockaddr *)&ss, n) && errno != EINPROGRESS) {
+		/* told later, as any other failure: by a timer that is due at once */
+		s->error = errno;
+		timeout_ms = 0;
+		if (sn_loop_timer(l, &s->connect_timer, 0) == 0)
+			return 0;
+		sn_stream_close(s, true);
+		return -SN_ESYS;
+	}
+	if (timeout_ms)
+		rc = sn_loop_timer(l, &s->connect_timer, timeout_ms);
+	if (rc)
+		sn_stream_close(s, true);
+	return rc;
+}
+
+ssize_t sn_stream_read(struct sn_stream *s, void *buf, size_t n)
+{
+	ssize_t got;
+
+	if (s->closed)
+		return -SN_ECONN;
+	if (s->read_eof)
+		return 0;
+	do {
+		got = recv(s->io.fd, buf, n, 0);
+	} while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		s->rx_bytes += (uint64_t)got;
+		/* Short: there was no more. But a FIN that came along raises no new edge, so an end
+		 * that is signalled has to be read for. */
+		if ((size_t)got < n && !s->end_signalled)
+			s->may_read = false;
+		return got;
+	}
+	if (got == 0) {
+		s->read_eof = true;
+		s->may_read = false;
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		s->may_read = false;
+		return -SN_EAGAIN;
+	}
+	s->error = errno;
+	return -SN_ECONN;
+}
+
+ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+	size_t want = 0;
+	ssize_t put;
+	int i;
+
+	if (s->closed || s->write_shut)
+		return -SN_ECONN;
+	if (s->connecting)
+		return -SN_EAGAIN;
+	for (i = 0; i < n_iov; i++)
+		want += iov[i].iov_len;
+	do {
+		put = sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
+	} while (put < 0 && errno == EINTR);
+	if (put >= 0) {
+		s->tx_bytes += (uint64_t)put;
+		if ((size_t)put < want)
+			s->may_write = false;
+		return put;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		s->may_write = false;
+		return -SN_EAGAIN;
+	}
+	s->error = errno;
+	return -SN_ECONN;
+}
+
+void sn_stream_shutdown_write(struct sn_stream *s)
+{
+	if (s->closed || s->write_shut)
+		return;
+	s->write_shut = true;
+	(void)shutdown(s->io.fd, SHUT_WR);
+}
+
+void sn_stream_close(struct sn_stream *s, bool reset)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	if (s->closed)
+		return;
+	s->closed = true;
+	s->connecting = false;
+	sn_loop_timer_cancel(s->loop, &s->connect_timer);
+	sn_loop_del(s->loop, &s->io);
+	if (reset)
+		(void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(s->io.fd);
+	s->io.fd = -1;
+}
+
+bool sn_stream_is_stale(struct sn_stream *s)
+{
+	char c;
+
+	if (s->closed || s->read_eof || s->error)
+		return true;
+	if (!s->may_read)
+		return false;
+	if (recv(s->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	    (errno == EAGAIN || errno == EINTR)) {
+		s->may_read = false;
+		return false;
+	}
+	return true;
+}
