@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads bodies where they lie. The chunked coding (RFC 9112 7.1) is a machine over single octets
+ * except for the data itself, so that a split can fall anywhere:
+ *
+ *   SIZE -> [EXT] -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
+ *                        \-> (size 0) T_START -> T_NAME -> T_VALUE -> T_LF -> T_START ...
+ *                                           \-> END_LF -> done
+ *
+ * An octet that is wrong sets FAILED for good. */
+#include "http/h1.h"
+
+#include "http/chars.h"
+
+enum state {
+	SIZE_FIRST, /* the first digit */
+	SIZE,	    /* more digits, an extension, or CR; line_bytes counts digits */
+	EXT_SPACE,  /* blanks before ';' */
+	EXT,
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	T_START, /* of a trailer line, or the last CR */
+	T_NAME,
+	T_VALUE,
+	T_LF,
+	END_LF,
+	FAILED,
+};
+
+#define DIGITS_MAX 16
+#define TRAILERS_MAX 100
+#define TRAILER_BYTES_MAX 8192
+/* Octets of extensions that may come without payload to pay for them (so that a body of one-byte
+ * chunks cannot carry a thousandfold of ignored octets). */
+#define OVERHEAD_MAX 16384
+
+void sn_h1_body_init(struct sn_h1_body *b, enum sn_framing framing, uint64_t content_length)
+{
+	*b = (struct sn_h1_body){
+		.framing = framing,
+		.left = framing == SN_FRAMING_LENGTH ? content_length : 0,
+		.state = SIZE_FIRST,
+	};
+	b->done =
+		framing == SN_FRAMING_NONE || (framing == SN_FRAMING_LENGTH && content_length == 0);
+}
+
+static enum state size_octet(struct sn_h1_body *b, char c)
+{
+	if (sn_char_is(c, SN_CH_HEX)) {
+		if (b->state == SIZE_FIRST)
+			b->line_bytes = 0;
+		if (++b->line_bytes > DIGITS_MAX)
+			return FAILED;
+		b->left = b->left << 4 | sn_char_hex(c);
+		return SIZE;
+	}
+	if (b->state == SIZE_FIRST || b->left > INT64_MAX)
+		return FAILED;
+	if (c == '\r')
+		return SIZE_LF;
+	if (c == ';')
+		return EXT;
+	return c == ' ' || c == '\t' ? EXT_SPACE : FAILED;
+}
+
+static enum state ext_octet(struct sn_h1_body *b, char c)
+{
+	if (++b->overhead > OVERHEAD_MAX)
+		return FAILED;
+	if (b->state == EXT_SPACE) {
+		if (c == ';')
+			return EXT;
+		return c == ' ' || c == '\t' ? EXT_SPACE : FAILED;
+	}
+	if (c == '\r')
+		return SIZE_LF;
+	return sn_char_is(c, SN_CH_VALUE) ? EXT : FAILED;
+}
+
+static enum state trailer_octet(struct sn_h1_body *b, char c)
+{
+	if (b->state == T_START && c == '\r')
+		return END_LF;
+	if (++b->line_bytes > TRAILER_BYTES_MAX)
+		return FAILED;
+	switch (b->state) {
+	case T_START:
+		if (++b->trailer_count > TRAILERS_MAX)
+			return FAILED;
+		return sn_char_is(c, SN_CH_TOKEN) ? T_NAME : FAILED;
+	case T_NAME:
+		if (c == ':')
+			return T_VALUE;
+		return sn_char_is(c, SN_CH_TOKEN) ? T_NAME : FAILED;
+	default:
+		if (c == '\r')
+			return T_LF;
+		return sn_char_is(c, SN_CH_VALUE) ? T_VALUE : FAILED;
+	}
+}
+
+/* The state behind one octet of framing. */
+static enum state next_state(struct sn_h1_body *b, char c)
+{
+	switch (b->state) {
+	case SIZE_FIRST:
+	case SIZE:
+		return size_octet(b, c);
+	case EXT_SPACE:
+	case EXT:
+		return ext_octet(b, c);
+	case SIZE_LF:
+		if (c != '\n')
+			return FAILED;
+		b->line_bytes = 0;
+		return b->left > 0 ? DATA : T_START;
+	case DATA_CR:
+		return c == '\r' ? DATA_LF : FAILED;
+	case DATA_LF:
+		return c == '\n' ? SIZE_FIRST : FAILED;
+	case T_START:
+	case T_NAME:
+	case T_VALUE:
+		return trailer_octet(b, c);
+	case T_LF:
+		return c == '\n' ? T_START : FAILED;
+	case END_LF:
+		b->done = c == '\n';
+		return c == '\n' ? END_LF : FAILED;
+	default:
+		return FAILED;
+	}
+}
+
+static struct sn_slice take_payload(struct sn_h1_body *b, struct sn_slice in)
+{
+	struct sn_slice run = in;
+
+	if (run.n > b->left)
+		run.n = (size_t)b->left;
+	b->left -= run.n;
+	return run;
+}
+
+/* Goes on over framing behind the payload, so that a small body is one call, and stops before a
+ * second run of payload. An octet that is wrong behind payload is not used up: the next call
+ * reports it. */
+static ptrdiff_t feed_chunked(struct sn_h1_body *b, struct sn_slice in,
+			      struct sn_slice *ret_payload)
+{
+	const char *p = in.p, *end = in.p + in.n;
+
+	while (p < end && !b->done) {
+		if (b->state == DATA) {
+			if (ret_payload->n > 0)
+				break;
+			*ret_payload = take_payload(b, sn_slice(p, (size_t)(end - p)));
+			p += ret_payload->n;
+			b->overhead = b->overhead > ret_payload->n
+					      ? b->overhead - (uint32_t)ret_payload->n
+					      : 0;
+			if (b->left == 0)
+				b->state = DATA_CR;
+			continue;
+		}
+		b->state = (uint8_t)next_state(b, *p);
+		if (b->state == FAILED)
+			return ret_payload->n > 0 ? p - in.p : -SN_EPROTO;
+		p++;
+	}
+	return p - in.p;
+}
+
+ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_slice *ret_payload)
+{
+	*ret_payload = sn_slice(in.p, 0);
+	if (b->done || in.n == 0)
+		return 0;
+	switch (b->framing) {
+	case SN_FRAMING_LENGTH:
+		*ret_payload = take_payload(b, in);
+		b->done = b->left == 0;
+		return (ptrdiff_t)ret_payload->n;
+	case SN_FRAMING_CLOSE:
+		*ret_payload = in;
+		return (ptrdiff_t)in.n;
+	case SN_FRAMING_CHUNKED:
+		return feed_chunked(b, in, ret_payload);
+	default:
+		return -SN_EPROTO;
+	}
+}
+
+int sn_h1_body_eof(struct sn_h1_body *b)
+{
+	if (b->framing == SN_FRAMING_CLOSE)
+		b->done = true;
+	return b->done ? 0 : -SN_EPROTO;
+}
+
+size_t sn_h1_chunk_head(uint64_t n_bytes, char dst[20])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 1;
+
+	while (n < 16 && n_bytes >> (4 * n) != 0)
+		n++;
+	for (size_t i = 0; i < n; i++)
+		dst[i] = digits[n_bytes >> (4 * (n - 1 - i)) & 15];
+	dst[n] = '\r';
+	dst[n + 1] = '\n';
+	return n + 2;
+}

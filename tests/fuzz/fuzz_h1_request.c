@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes request heads and their bodies: slices lie inside the input, nothing is read past its end,
+ * and how the input was cut does not change the verdict. */
+#include "tests/fuzz/h1_feed.h"
+
+#include "http/url.h"
+#include "net/sniff.h"
+
+static void check_request(struct sn_slice in, int rc, const struct sn_request *req)
+{
+	struct sn_slice head = sn_slice(in.p, (size_t)rc), host;
+	uint16_t port;
+
+	CHECK((size_t)rc <= in.n && (size_t)rc <= fuzz_limits.head_bytes);
+	check_inside(head, req->method_text);
+	check_inside(head, req->target);
+	check_inside(head, req->authority);
+	if (!req->absolute_form)
+		check_inside(head, req->path);
+	check_fields(head, &req->headers);
+	CHECK(req->minor <= 1 && (req->minor == 1 || req->framing != SN_FRAMING_CHUNKED));
+	CHECK(req->framing != SN_FRAMING_CLOSE);
+	CHECK(req->authority.n == 0 ? req->minor == 0
+				    : sn_url_authority(req->authority, &host, &port) == 0);
+	CHECK(sn_sniff(head) == SN_PROTO_HTTP1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct sn_header fields[FUZZ_FIELDS], part_fields[FUZZ_FIELDS];
+	struct sn_request req = {.headers = {fields, 0, FUZZ_FIELDS}};
+	struct sn_request part = {.headers = {part_fields, 0, FUZZ_FIELDS}};
+	struct sn_h1_refusal why = {0}, part_why = {0};
+	char *copy = exact_copy((const char *)data, n);
+	struct sn_slice in = sn_slice(copy, n);
+	size_t scanned = 0;
+	int rc = sn_h1_parse_request(in, &scanned, &fuzz_limits, &req, &why), part_rc = -SN_EMORE;
+
+	CHECK(rc > 0 || rc == -SN_EMORE || rc == -SN_EPROTO);
+	CHECK((rc == -SN_EPROTO) == (why.reason != NULL));
+	if (rc > 0)
+		check_request(in, rc, &req);
+	sn_sniff(in);
+
+	/* Octet by octet; a refusal may then come at a shorter prefix, or wait for the line's end.
+	 */
+	scanned = 0;
+	for (size_t i = 1; i <= n && part_rc == -SN_EMORE; i++)
+		part_rc = sn_h1_parse_request(sn_slice(copy, i), &scanned, &fuzz_limits, &part,
+					      &part_why);
+	if (rc > 0 || rc == -SN_EMORE)
+		CHECK(part_rc == rc);
+	else
+		CHECK(part_rc == -SN_EMORE ||
+		      (part_why.status == why.status && part_why.reason == why.reason));
+	if (rc > 0) {
+		CHECK(part.framing == req.framing && part.content_length == req.content_length &&
+		      part.headers.n == req.headers.n && part.keep_alive == req.keep_alive);
+		check_body_splits(req.framing, req.content_length,
+				  sn_slice(copy + rc, n - (size_t)rc));
+	}
+	free(copy);
+	return 0;
+}

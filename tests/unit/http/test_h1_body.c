@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bodies: every row of the framing table about chunks, fed whole, in two parts cut at every place,
+ * and octet by octet; the payload is the same and so is the verdict. */
+#include "tests/unit/http/heads.h"
+
+struct body_row {
+	const char *in;
+	size_t n;
+	const char *payload;
+	const char *verdict; /* "done +N" with N octets left over, "more", "bad" */
+};
+
+struct feed {
+	struct sn_h1_body body;
+	char payload[512];
+	size_t n_payload;
+	size_t used;
+	bool bad;
+};
+
+/* Feeds @n octets that follow those before, as its callers do: until it wants more. */
+static void feed_part(struct feed *f, const char *p, size_t n)
+{
+	char *copy = exact_copy(p, n);
+	size_t at = 0;
+
+	while (!f->body.done && !f->bad && at < n) {
+		struct sn_slice run;
+		ptrdiff_t used = sn_h1_body_feed(&f->body, sn_slice(copy + at, n - at), &run);
+
+		if (used < 0) {
+			assert_int_equal(used, -SN_EPROTO);
+			f->bad = true;
+			break;
+		}
+		assert_true(used > 0 && (size_t)used <= n - at && run.n <= (size_t)used);
+		if (run.n > 0) {
+			assert_true(run.p >= copy + at && run.p + run.n <= copy + at + used);
+			assert_true(f->n_payload + run.n < sizeof(f->payload));
+			memcpy(f->payload + f->n_payload, run.p, run.n);
+			f->n_payload += run.n;
+		}
+		at += (size_t)used;
+	}
+	f->used += at;
+	free(copy);
+}
+
+static void check_end(struct feed *f, const struct body_row *r, const char *how, size_t cut)
+{
+	char verdict[32];
+
+	if (f->bad)
+		snprintf(verdict, sizeof(verdict), "bad");
+	else if (!f->body.done)
+		snprintf(verdict, sizeof(verdict), "more");
+	else
+		snprintf(verdict, sizeof(verdict), "done +%zu", r->n - f->used);
+	f->payload[f->n_payload] = '\0';
+	if (strcmp(verdict, r->verdict) != 0 || strcmp(f->payload, r->payload) != 0)
+		print_error("%s %zu: %s\n", how, cut, r->in);
+	assert_string_equal(verdict, r->verdict);
+	assert_string_equal(f->payload, r->payload);
+}
+
+static void check_body(const struct body_row *r, enum sn_framing framing, uint64_t length)
+{
+	for (size_t cut = 0; cut <= r->n; cut++) {
+		struct feed f = {0};
+
+		sn_h1_body_init(&f.body, framing, length);
+		feed_part(&f, r->in, cut);
+		feed_part(&f, r->in + cut, r->n - cut);
+		check_end(&f, r, "cut at", cut);
+	}
+	for (size_t step = 1; step < 4; step++) {
+		struct feed f = {0};
+
+		sn_h1_body_init(&f.body, framing, length);
+		for (size_t at = 0; at < r->n; at += step)
+			feed_part(&f, r->in + at, r->n - at < step ? r->n - at : step);
+		check_end(&f, r, "step", step);
+	}
+}
+
+static void check_bodies(const struct body_row *rows, size_t n, enum sn_framing framing,
+			 uint64_t length)
+{
+	for (size_t i = 0; i < n; i++)
+		check_body(&rows[i], framing, length);
+}
+
+static void test_chunked_good(void **state)
+{
+	static const struct body_row rows[] = {
+		{IN("0\r\n\r\n"), "", "done +0"},
+		{IN("5\r\nhello\r\n0\r\n\r\n"), "hello", "done +0"},
+		{IN("5\r\nhello\r\n0\r\n\r\nGET / "), "hello", "done +6"},
+		{IN("1\r\na\r\n1\r\nb\r\nA\r\n0123456789\r\n0\r\n\r\n"), "ab0123456789", "done +0"},
+		{IN("000000000000000a\r\n0123456789\r\n0000\r\n\r\n"), "0123456789", "done +0"},
+		{IN("3;a\r\nabc\r\n0;b=c\r\n\r\n"), "abc", "done +0"},
+		{IN("3 ; a = \"b;c\"\t;d\r\nabc\r\n0\r\n\r\n"), "abc", "done +0"},
+		{IN("2\r\n\r\n\r\n0\r\n\r\n"), "\r\n", "done +0"},
+		{IN("1\r\na\r\n0\r\nX: y\r\nA:\r\n\r\nrest"), "a", "done +4"},
+		{IN("5\r\nhel"), "hel", "more"},
+		{IN("5\r\nhello\r\n0\r\n"), "hello", "more"},
+	};
+
+	(void)state;
+	check_bodies(rows, SN_ARRAY_LEN(rows), SN_FRAMING_CHUNKED, 0);
+}
+
+static void test_chunked_bad(void **state)
+{
+	static const struct body_row rows[] = {
+		{IN("0x5\r\nhello\r\n"), "", "bad"},
+		{IN("+5\r\nhello\r\n"), "", "bad"},
+		{IN("-5\r\nhello\r\n"), "", "bad"},
+		{IN("1_0\r\nhello\r\n"), "", "bad"},
+		{IN(" 5\r\nhello\r\n"), "", "bad"},
+		{IN("\t5\r\nhello\r\n"), "", "bad"},
+		{IN("5 \r\nhello\r\n"), "", "bad"},
+		{IN("5 5\r\nhello\r\n"), "", "bad"},
+		{IN("g\r\nhello\r\n"), "", "bad"},
+		{IN("\r\nhello\r\n"), "", "bad"},
+		{IN(";a\r\nhello\r\n"), "", "bad"},
+		{IN("00000000000000005\r\nhello\r\n"), "", "bad"},
+		{IN("8000000000000000\r\nhello\r\n"), "", "bad"},
+		{IN("ffffffffffffffff\r\nhello\r\n"), "", "bad"},
+		{IN("5\nhello\r\n"), "", "bad"},
+		{IN("5\rhello\r\n"), "", "bad"},
+		{IN("5\r\rhello\r\n"), "", "bad"},
+		{IN("5;a\nhello\r\n"), "", "bad"},
+		{IN("5;a\rb\r\nhello\r\n"), "", "bad"},
+		{IN("5;\"\n\"\r\nhello\r\n"), "", "bad"},
+		{IN("5;\0\r\nhello\r\n"), "", "bad"},
+		{IN("5\r\nhello0\r\n\r\n"), "hello", "bad"},
+		{IN("5\r\nhello\n0\r\n\r\n"), "hello", "bad"},
+		{IN("5\r\nhello\rX"), "hello", "bad"},
+		{IN("5\r\nhelloXX0\r\n\r\n"), "hello", "bad"},
+		{IN("5\r\nhello\r\n\r\n"), "hello", "bad"},
+		{IN("0\r\n\n"), "", "bad"},
+		{IN("0\r\n\rX"), "", "bad"},
+		{IN("0\r\n X: y\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX : y\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX\r\n\r\n"), "", "bad"},
+		{IN("0\r\n: y\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: y\n\r\n"), "", "bad"},
+		{IN("0\r\nX: y\x01\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: y\r\n z\r\n\r\n"), "", "bad"},
+		{IN("0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), "", "bad"},
+	};
+
+	(void)state;
+	check_bodies(rows, SN_ARRAY_LEN(rows), SN_FRAMING_CHUNKED, 0);
+}
+
+static void test_other_framings(void **state)
+{
+	static const struct body_row length[] = {
+		{IN("hello"), "hello", "done +0"},
+		{IN("helloGET / "), "hello", "done +6"},
+		{IN("hell"), "hell", "more"},
+	};
+	static const struct body_row close_rows[] = {{IN("any\r\n\r\n"), "any\r\n\r\n", "more"}};
+	static const struct body_row none[] = {{IN("GET"), "", "done +3"}};
+
+	(void)state;
+	check_bodies(length, SN_ARRAY_LEN(length), SN_FRAMING_LENGTH, 5);
+	check_bodies(close_rows, 1, SN_FRAMING_CLOSE, 0);
+	check_bodies(none, 1, SN_FRAMING_NONE, 0);
+	check_bodies(none, 1, SN_FRAMING_LENGTH, 0);
+}
+
+static void test_eof(void **state)
+{
+	struct sn_h1_body b;
+	struct sn_slice run;
+
+	(void)state;
+	sn_h1_body_init(&b, SN_FRAMING_LENGTH, 5);
+	assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("hello"), &run), 5);
+	assert_int_equal(sn_h1_body_eof(&b), 0);
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\n"), &run), 3);
+	assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("\r\n"), &run), 2);
+	assert_int_equal(sn_h1_body_eof(&b), 0);
+	sn_h1_body_init(&b, SN_FRAMING_CLOSE, 0);
+	assert_false(b.done);
+	assert_int_equal(sn_h1_body_eof(&b), 0);
+	assert_true(b.done);
+	sn_h1_body_init(&b, SN_FRAMING_NONE, 0);
+	assert_int_equal(sn_h1_body_eof(&b), 0);
+}
+
+/* Feeds @s again and again; the number of times until it is refused, or @max. */
+static unsigned repeats(struct sn_h1_body *b, struct sn_slice s, unsigned max)
+{
+	struct sn_slice run;
+
+	for (unsigned i = 0; i < max; i++) {
+		struct sn_slice rest = s;
+
+		while (rest.n > 0) {
+			ptrdiff_t used = sn_h1_body_feed(b, rest, &run);
+
+			if (used < 0)
+				return i;
+			rest = sn_slice(rest.p + used, rest.n - (size_t)used);
+		}
+	}
+	return max;
+}
+
+/* What carries no payload is bounded: extensions (in one line, over many small chunks), trailers.
+ */
+static void test_bounds(void **state)
+{
+	struct sn_h1_body b;
+	struct sn_slice run;
+
+	(void)state;
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(repeats(&b, SN_SLICE("1;"), 1), 1);
+	assert_in_range(repeats(&b, SN_SLICE("aaaaaaaaaaaaaaaa"), 100000), 1000, 1100);
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_in_range(repeats(&b, SN_SLICE("1;aaaaaaaaaaaaaaaa\r\nx\r\n"), 100000), 1000, 1200);
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(repeats(&b, SN_SLICE("8;a=bcdef\r\n01234567\r\n"), 100000), 100000);
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\n"), &run), 3);
+	assert_int_equal(repeats(&b, SN_SLICE("a: b\r\n"), 1000), 100);
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\na:"), &run), 5);
+	assert_in_range(repeats(&b, SN_SLICE("aaaaaaaaaaaaaaaa"), 100000), 500, 520);
+	/* Once refused, always refused. */
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("\r\n\r\n"), &run), -SN_EPROTO);
+	assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+}
+
+static void test_chunk_head(void **state)
+{
+	char head[20];
+
+	(void)state;
+	assert_int_equal(sn_h1_chunk_head(0, head), 3);
+	assert_memory_equal(head, "0\r\n", 3);
+	assert_int_equal(sn_h1_chunk_head(0x1a, head), 4);
+	assert_memory_equal(head, "1a\r\n", 4);
+	assert_int_equal(sn_h1_chunk_head(16384, head), 6);
+	assert_memory_equal(head, "4000\r\n", 6);
+	assert_int_equal(sn_h1_chunk_head(UINT64_MAX, head), 18);
+	assert_memory_equal(head, "ffffffffffffffff\r\n", 18);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chunked_good),   cmocka_unit_test(test_chunked_bad),
+		cmocka_unit_test(test_other_framings), cmocka_unit_test(test_eof),
+		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_chunk_head),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
