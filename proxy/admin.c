@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The admin port: reading from anywhere, changing only from loopback, GET never changes anything.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/listener.h"
+#include "proxy/control.h"
+
+static void render_reloads(struct sn_control *c, struct sn_buf *out)
+{
+	static const char *const results[] = {"applied", "unchanged", "rejected", "waiting"};
+	struct sn_metrics_label l = {"revision", c->current->snapshot->revision};
+	size_t i;
+
+	sn_metrics_family(out, "sennit_config_reload_total", "counter",
+			  "Looks at the configuration.");
+	for (i = 0; i < SN_ARRAY_LEN(results); i++) {
+		struct sn_metrics_label r = {"result", results[i]};
+
+		sn_metrics_u64(out, "sennit_config_reload_total", &r, 1, c->reloads[i]);
+	}
+	sn_metrics_family(out, "sennit_config_revision_info", "gauge", "The revision in use.");
+	sn_metrics_u64(out, "sennit_config_revision_info", &l, 1, 1);
+	sn_metrics_family(out, "sennit_config_missing", "gauge", "1: serving without routes.");
+	sn_metrics_u64(out, "sennit_config_missing", NULL, 0, c->config_missing);
+}
+
+static unsigned metrics(struct sn_control *c, struct sn_buf *body, const char **ret_type)
+{
+	struct sn_metrics_label version = {"version", SN_VERSION};
+	struct sn_stats sum;
+	unsigned i;
+
+	*ret_type = "text/plain; version=0.0.4; charset=utf-8";
+	sn_stats_init(&sum);
+	for (i = 0; i < c->n_workers; i++)
+		if (sn_worker_collect(c->workers[i], &sum))
+			sn_warn("proxy", "worker %u did not give its statistics in time", i);
+	sn_stats_render(&sum, body);
+	sn_stats_done(&sum);
+	render_reloads(c, body);
+	sn_metrics_family(body, "sennit_build_info", "gauge", "This program.");
+	sn_metrics_u64(body, "sennit_build_info", &version, 1, 1);
+	sn_metrics_process(body);
+	return 200;
+}
+
+static unsigned config(struct sn_control *c, struct sn_buf *body, const char **ret_type)
+{
+	*ret_type = "application/yaml";
+	sn_buf_printf(body,
+		      "# revision in use: \"%s\"; below: the documents at %s as they are now\n",
+		      c->current->snapshot->revision, c->path);
+	if (sn_config_text(c->path, body))
+		sn_buf_puts(body, "# they cannot be read, or do not fit together\n");
+	return 200;
+}
+
+static unsigned change(struct sn_control *c, const struct sn_request *req,
+		       const struct sn_addr *peer, void (*what)(struct sn_control *c),
+		       struct sn_buf *body, const char **ret_type)
+{
+	if (req->method != SN_METHOD_POST) {
+		*ret_type = "POST";
+		sn_buf_puts(body, "this changes the proxy: POST, from loopback\n");
+		return 405;
+	}
+	if (!sn_addr_is_loopback(peer)) {
+		sn_buf_puts(body, "only from loopback: run it in the pod, sennit-proxy --drain | "
+				  "--shutdown\n");
+		return 403;
+	}
+	what(c);
+	sn_buf_puts(body, "ok\n");
+	return 200;
+}
+
+static unsigned answer(void *arg, const struct sn_request *req, const struct sn_addr *peer,
+		       struct sn_buf *body, const char **ret_type)
+{
+	struct sn_control *c = arg;
+	struct sn_slice path = req->path, query = path;
+
+	path = sn_slice_cut(&query, '?');
+	if (sn_slice_eq_cstr(path, "/drain"))
+		return change(c, req, peer, sn_control_drain, body, ret_type);
+	if (sn_slice_eq_cstr(path, "/shutdown"))
+		return change(c, req, peer, sn_control_shutdown, body, ret_type);
+	if (req->method != SN_METHOD_GET && req->method != SN_METHOD_HEAD) {
+		*ret_type = "GET, HEAD";
+		sn_buf_puts(body, "GET\n");
+		return 405;
+	}
+	if (sn_slice_eq_cstr(path, "/live")) {
+		sn_buf_puts(body, "live\n");
+		return 200;
+	}
+	if (sn_slice_eq_cstr(path, "/ready")) {
+		sn_buf_puts(body, sn_control_is_ready(c)    ? "ready\n"
+				  : c->phase == SN_STARTING ? "starting\n"
+							    : "draining\n");
+		return sn_control_is_ready(c) ? 200 : 503;
+	}
+	if (sn_slice_eq_cstr(path, "/metrics"))
+		return metrics(c, body, ret_type);
+	if (sn_slice_eq_cstr(path, "/config"))
+		return config(c, body, ret_type);
+	sn_buf_puts(body, "GET /live /ready /metrics /config, POST /drain /shutdown\n");
+	return 404;
+}
+
+int sn_admin_start(struct sn_control *c, struct sn_err *err)
+{
+	struct sn_addr at = c->boot->admin, local;
+	char text[SN_ADDR_TEXT];
+	int fd = sn_listener_bind(&at, false, 128, &local, err);
+
+	if (fd < 0 && at.family == AF_INET6 &&
+	    (err->os_errno == EAFNOSUPPORT || err->os_errno == EADDRNOTAVAIL)) {
+		sn_addr_parse_ip(SN_SLICE("0.0.0.0"), at.port, &at);
+		fd = sn_listener_bind(&at, false, 128, &local, err);
+	}
+	if (fd < 0)
+		return sn_err_wrap(err, "admin");
+	c->admin = sn_responder_new(c->loop, fd, answer, c);
+	if (!c->admin)
+		return sn_err_set(err, SN_ENOMEM, "admin: out of memory");
+	sn_info("proxy", "admin at http://%s", sn_addr_format(&local, text));
+	return 0;
+}
+
+/* --- the other end: sennit-proxy --drain, --shutdown
+ * ---------------------------------------------- */
+
+int sn_admin_tell(const char *admin, const char *what)
+{
+	struct sockaddr_storage ss;
+	struct timeval limit = {.tv_sec = 5};
+	struct sn_addr at;
+	char text[256];
+	socklen_t len;
+	int fd, n;
+
+	if (sn_addr_parse(sn_slice_cstr(admin), &at)) {
+		fprintf(stderr, "sennit-proxy: --admin: \"%s\" is not IP:PORT\n", admin);
+		return 2;
+	}
+	len = sn_addr_to_sockaddr(&at, &ss);
+	fd = socket(at.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	n = snprintf(text, sizeof(text),
+		     "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n", what, admin);
+	if (connect(fd, (struct sockaddr *)&ss, len) ||
+	    send(fd, text, (size_t)n, MSG_NOSIGNAL) != n) {
+		fprintf(stderr, "sennit-proxy: no proxy answers at %s: %s\n", admin,
+			strerror(errno));
+		close(fd);
+		return 1;
+	}
+	n = (int)recv(fd, text, sizeof(text) - 1, 0);
+	close(fd);
+	if (n < 12 || memcmp(text, "HTTP/1.1 200", 12) != 0) {
+		fprintf(stderr, "sennit-proxy: %s at %s was refused\n", what, admin);
+		return 1;
+	}
+	return 0;
+}

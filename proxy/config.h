@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy/config.h - the proxy's document, decoded and compiled: the one door between configuration
+ * and everything else. Immutable once made; the snapshot in it goes to the workers.
+ * Reading (config_read.c) touches the file system; merging, decoding and building do not. */
+#ifndef SN_PROXY_CONFIG_H
+#define SN_PROXY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/val.h"
+#include "mesh/snapshot.h"
+#include "net/addr.h"
+
+enum sn_direction { SN_OUTBOUND, SN_INBOUND };
+enum sn_listener_protocol { SN_LISTEN_DETECT, SN_LISTEN_HTTP, SN_LISTEN_OPAQUE };
+
+struct sn_config_listener {
+	const char *name;
+	struct sn_addr *addresses;
+	size_t n_addresses;
+	enum sn_direction direction;
+	bool transparent;
+	enum sn_listener_protocol protocol;
+	const char *service; /* pinned to it; NULL: by original destination or Host */
+};
+
+struct sn_config_limits {
+	int64_t connections;
+	uint64_t header_bytes;
+	int64_t header_count;
+	uint64_t request_line_bytes;
+	uint64_t buffer_bytes;
+};
+
+/* Milliseconds; 0 = none where the schema allows it. */
+struct sn_config_timeouts {
+	uint64_t header, idle, body, opaque_idle, detect, detect_dial, connect, drain;
+};
+
+struct sn_config {
+	struct sn_arena arena; /* everything here but the snapshot */
+	unsigned workers;      /* 0 = auto */
+	struct sn_addr admin;
+	struct sn_config_limits limits;
+	struct sn_config_timeouts timeouts;
+	uint64_t drain_propagation_ms;
+	uint64_t wait_for_routes_ms;
+	struct sn_config_listener *listeners;
+	size_t n_listeners;
+	struct sn_snapshot *snapshot; /* one reference */
+	bool has_routes;	/* the document had a revision or services: not only 00-pod.yaml */
+	char hash[SN_HASH_HEX]; /* of everything that was read, endpoint files included */
+};
+
+enum sn_config_result {
+	SN_CONFIG_OK,	     /* *ret is a new configuration */
+	SN_CONFIG_UNCHANGED, /* the same hash as @old_hash */
+	SN_CONFIG_WAITING,   /* not all shards of one revision are there yet */
+	SN_CONFIG_EMPTY,     /* no file, or no document in any: a mount that became empty changes
+				nothing */
+	SN_CONFIG_REJECTED,  /* see the messages */
+};
+
+/* Reads @path (a file, or a directory whose *.yaml are merged in name order) with the endpoint
+ * files that it names, checks all of it and compiles it.
+ * @old_hash: of what is in use, or NULL. @messages: one "FILE:LINE:COLUMN: path: message" a line.
+ * *ret is set only for SN_CONFIG_OK; free it with sn_config_free(). */
+enum sn_config_result sn_config_load(const char *path, const char *old_hash, struct sn_config **ret,
+				     struct sn_buf *messages);
+
+/* The same from one document in memory; endpoint files are not read (@read_file NULL) or come from
+ * the callback, which returns 0 and fills @out, or negative. Pure but for that. */
+typedef int (*sn_config_read_fn)(void *arg, const char *path, struct sn_buf *out);
+enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
+				      sn_config_read_fn read_file, void *arg,
+				      struct sn_config **ret, struct sn_buf *messages);
+
+void sn_config_free(struct sn_config *c);
+
+/* The endpoint files that the snapshot of @c came from, for watching: calls @fn for each. */
+void sn_config_each_endpoint_file(const struct sn_config *c,
+				  void (*fn)(void *arg, const char *path), void *arg);
+
+/* The merged documents as one YAML text (what last-good.yaml and GET /config hold). */
+int sn_config_text(const char *path, struct sn_buf *out);
+
+void sn_config_print_defaults(struct sn_buf *out);
+
+#endif

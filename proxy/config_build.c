@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decoded document -> what the program uses: addresses parsed, names resolved to services, routes
+ * compiled. What needs more than one key to be judged is judged here. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/num.h"
+#include "proxy/config_int.h"
+
+struct build {
+	struct sn_conf_ctx *ctx;
+	struct sn_config *c;
+	struct sn_snapshot *snap;
+	const struct sn_val *doc;
+	sn_config_read_fn read_file;
+	void *read_arg;
+	bool oom;
+};
+
+static void *take(struct build *b, size_t n, size_t size)
+{
+	void *p = sn_arena_array(&b->snap->arena, n ? n : 1, size);
+
+	if (!p)
+		b->oom = true;
+	return p;
+}
+
+static const char *keep(struct build *b, const char *s)
+{
+	char *p = s ? sn_arena_strdup(&b->snap->arena, s) : "";
+
+	if (!p)
+		b->oom = true;
+	return p ? p : "";
+}
+
+static struct sn_slice keep_slice(struct build *b, const char *s)
+{
+	return sn_slice_cstr(keep(b, s));
+}
+
+static const struct sn_val *item(const struct sn_val *list_owner, const char *key, size_t i)
+{
+	return sn_val_at(sn_val_get(list_owner, key), i);
+}
+
+/* --- routes -------------------------------------------------------------------------------------
+ */
+
+static struct sn_pair_match *pairs(struct build *b, const struct raw_pair *raw, size_t n)
+{
+	struct sn_pair_match *out = take(b, n, sizeof(*out));
+	size_t i;
+
+	for (i = 0; i < n && out; i++) {
+		out[i].name = keep_slice(b, raw[i].name);
+		out[i].value = keep_slice(b, raw[i].value);
+	}
+	return out;
+}
+
+static void build_match(struct build *b, const struct raw_match *raw, struct sn_match *m)
+{
+	if (raw->path) {
+		m->path_kind = (enum sn_path_kind)raw->path->type;
+		m->path = keep_slice(b, raw->path->value);
+	}
+	if (raw->method)
+		m->method = keep_slice(b, raw->method);
+	m->headers = pairs(b, raw->headers, raw->n_headers);
+	m->n_headers = raw->n_headers;
+	m->params = pairs(b, raw->params, raw->n_params);
+	m->n_params = raw->n_params;
+}
+
+static struct sn_header_value *values(struct build *b, const struct raw_pair *raw, size_t n)
+{
+	struct sn_header_value *out = take(b, n, sizeof(*out));
+	size_t i;
+
+	for (i = 0; i < n && out; i++) {
+		out[i].name = keep_slice(b, raw[i].name);
+		out[i].value = keep_slice(b, raw[i].value);
+	}
+	return out;
+}
+
+static void build_filter(struct build *b, const struct raw_filter *raw, struct sn_filter *f)
+{
+	struct sn_header_modifier *m = &f->headers;
+	size_t i;
+
+	f->kind = (enum sn_filter_kind)raw->type;
+	m->set = values(b, raw->modifier->set, raw->modifier->n_set);
+	m->n_set = raw->modifier->n_set;
+	m->add = values(b, raw->modifier->add, raw->modifier->n_add);
+	m->n_add = raw->modifier->n_add;
+	m->remove = take(b, raw->modifier->n_remove, sizeof(*m->remove));
+	m->n_remove = raw->modifier->n_remove;
+	for (i = 0; i < m->n_remove && m->remove; i++)
+		m->remove[i] = keep_slice(b, raw->modifier->remove[i]);
+}
+
+static void build_backends(struct build *b, const struct raw_rule *raw, struct sn_rule *r)
+{
+	size_t i;
+
+	r->backends = take(b, raw->n_backends, sizeof(*r->backends));
+	for (i = 0; i < raw->n_backends && r->backends; i++) {
+		struct sn_backend_ref *ref = &r->backends[i];
+
+		ref->name = keep(b, raw->backends[i].name);
+		ref->service_id = -1; /* resolved once all services have a name */
+		ref->port = (uint16_t)raw->backends[i].port;
+		ref->weight = (uint32_t)raw->backends[i].weight;
+		r->total_weight += ref->weight;
+		r->n_backends++;
+	}
+}
+
+static void build_rule(struct build *b, const char *route_name, const struct raw_rule *raw,
+		       struct sn_rule *r)
+{
+	size_t i;
+
+	r->route_name = route_name;
+	r->name = keep(b, raw->name);
+	r->request_timeout_ms = raw->timeouts.request;
+	r->matches = take(b, raw->n_matches, sizeof(*r->matches));
+	r->filters = take(b, raw->n_filters, sizeof(*r->filters));
+	for (i = 0; i < raw->n_matches && r->matches; i++)
+		build_match(b, &raw->matches[i], &r->matches[r->n_matches++]);
+	for (i = 0; i < raw->n_filters && r->filters; i++)
+		build_filter(b, &raw->filters[i], &r->filters[r->n_filters++]);
+	build_backends(b, raw, r);
+}
+
+static void build_routes(struct build *b, const struct raw_service *raw, struct sn_service *svc)
+{
+	struct sn_rule *rules;
+	size_t n = 0, i, j, at = 0;
+
+	if (raw->n_routes == 0)
+		return;
+	for (i = 0; i < raw->n_routes; i++)
+		n += raw->routes[i].n_rules;
+	rules = take(b, n, sizeof(*rules));
+	for (i = 0; i < raw->n_routes && rules; i++) {
+		const char *name = keep(b, raw->routes[i].name);
+
+		for (j = 0; j < raw->routes[i].n_rules; j++, at++) {
+			rules[at].id = (uint32_t)at;
+			build_rule(b, name, &raw->routes[i].rules[j], &rules[at]);
+		}
+	}
+	if (b->oom)
+		return;
+	svc->table = sn_route_compile(&b->snap->arena, rules, n);
+	if (!svc->table)
+		b->oom = true;
+}
+
+/* --- endpoints ----------------------------------------------------------------------------------
+ */
+
+static struct sn_slice word(struct sn_slice *rest)
+{
+	struct sn_slice w;
+
+	*rest = sn_slice_trim(*rest);
+	for (w = *rest, w.n = 0; w.n < rest->n && w.p[w.n] != ' ' && w.p[w.n] != '\t';)
+		w.n++;
+	*rest = sn_slice_trim(sn_slice(rest->p + w.n, rest->n - w.n));
+	return w;
+}
+
+static int endpoint_line(struct sn_slice line, struct sn_endpoint_spec *e, struct sn_err *err)
+{
+	struct sn_slice ip = word(&line), port = word(&line), mark;
+	uint64_t n;
+
+	*e = (struct sn_endpoint_spec){.weight = 1};
+	if (sn_num_u64(port, 65535, &n) || n == 0)
+		return sn_err_set(err, SN_ECONF, "expected \"ADDRESS PORT\", port 1 to 65535");
+	if (sn_addr_parse_ip(ip, (uint16_t)n, &e->addr))
+		return sn_err_set(err, SN_ECONF,
+				  "\"%.*s\" is not an IP address (names are not resolved yet)",
+				  SN_ARG(ip));
+	while (line.n) {
+		mark = word(&line);
+		if (sn_slice_eq_cstr(mark, "*")) {
+			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
+				return sn_err_set(err, SN_ECONF,
+						  "the weight behind \"*\" is 1 to 65535");
+			e->weight = (uint32_t)n;
+		} else if (sn_slice_eq_cstr(mark, "@")) {
+			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
+				return sn_err_set(err, SN_ECONF,
+						  "the port behind \"@\" is 1 to 65535");
+			e->service_port = (uint16_t)n;
+		} else {
+			return sn_err_set(err, SN_ECONF,
+					  "\"%.*s\": expected \"* WEIGHT\" or \"@ SERVICEPORT\"",
+					  SN_ARG(mark));
+		}
+	}
+	return 0;
+}
+
+int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
+			     struct sn_endpoint_spec **ret, size_t *ret_n, struct sn_err *err)
+{
+	struct sn_slice rest = text, line, scan = text;
+	struct sn_endpoint_spec *list;
+	size_t lines = 1, number = 0, n = 0;
+
+	if (text.n && text.p[text.n - 1] != '\n')
+		return sn_err_set(err, SN_ECONF, "the last line has no end: half written?");
+	while (scan.p) {
+		sn_slice_cut(&scan, '\n');
+		lines++;
+	}
+	list = sn_arena_array(a, lines, sizeof(*list));
+	if (!list)
+		return sn_err_set(err, SN_ENOMEM, "out of memory");
+	while (rest.p) {
+		line = sn_slice_cut(&rest, '\n');
+		number++;
+		line = sn_slice_trim(sn_slice_cut(&line, '#'));
+		if (line.n == 0)
+			continue;
+		if (n == 10000)
+			return sn_err_set(err, SN_ECONF, "more than 10000 endpoints");
+		if (endpoint_line(line, &list[n++], err)) {
+			sn_err_wrap(err, "line %zu", number);
+			return -SN_ECONF;
+		}
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+static void endpoints_from_file(struct build *b, const struct sn_val *at, struct sn_service *svc)
+{
+	struct sn_err err = {0};
+	struct sn_buf text;
+
+	if (!b->read_file)
+		return;
+	sn_buf_init(&text, 1u << 20);
+	if (b->read_file(b->read_arg, svc->endpoints_file, &text))
+		sn_conf_error(b->ctx, at, "cannot read the endpoint file %s", svc->endpoints_file);
+	else if (sn_config__endpoint_file(&b->snap->arena, sn_buf_slice(&text), &svc->endpoints,
+					  &svc->n_endpoints, &err))
+		sn_conf_error(b->ctx, at, "%s: %s", svc->endpoints_file, err.msg);
+	sn_buf_done(&text);
+}
+
+static void build_endpoints(struct build *b, const struct sn_val *v,
+			    const struct raw_endpoints *raw, struct sn_service *svc)
+{
+	size_t i;
+
+	if (!raw)
+		return;
+	if (raw->file) {
+		svc->endpoints_kind = SN_ENDPOINTS_FILE;
+		svc->endpoints_file = keep(b, raw->file);
+		endpoints_from_file(b, sn_val_get(v, "file"), svc);
+		return;
+	}
+	svc->endpoints_kind = SN_ENDPOINTS_STATIC;
+	svc->endpoints = take(b, raw->n_list, sizeof(*svc->endpoints));
+	for (i = 0; i < raw->n_list && svc->endpoints; i++) {
+		struct sn_endpoint_spec *e = &svc->endpoints[i];
+		const struct sn_val *at = item(v, "static", i);
+
+		if (sn_addr_parse(sn_slice_cstr(raw->list[i].address), &e->addr) ||
+		    e->addr.port == 0)
+			sn_conf_error(b->ctx, sn_val_get(at, "address"),
+				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
+				      raw->list[i].address);
+		e->weight = (uint32_t)raw->list[i].weight;
+		e->service_port = (uint16_t)raw->list[i].service_port;
+		svc->n_endpoints++;
+	}
+}
+
+/* --- services -----------------------------------------------------------------------------------
+ */
+
+static void build_service(struct build *b, const struct sn_val *v, const struct raw_service *raw,
+			  struct sn_service *svc)
+{
+	size_t i;
+
+	svc->name = keep(b, raw->name);
+	svc->hosts = take(b, raw->n_hosts, sizeof(*svc->hosts));
+	svc->addresses = take(b, raw->n_addresses, sizeof(*svc->addresses));
+	svc->ports = take(b, raw->n_ports, sizeof(*svc->ports));
+	if (b->oom)
+		return;
+	for (i = 0; i < raw->n_hosts; i++)
+		svc->hosts[svc->n_hosts++] = keep(b, raw->hosts[i]);
+	for (i = 0; i < raw->n_addresses; i++)
+		if (sn_addr_parse_ip(sn_slice_cstr(raw->addresses[i]), 0,
+				     &svc->addresses[svc->n_addresses++]))
+			sn_conf_error(b->ctx, item(v, "addresses", i),
+				      "\"%s\" is not an IP address", raw->addresses[i]);
+	for (i = 0; i < raw->n_ports; i++) {
+		if (sn_service_find_port(svc, (uint16_t)raw->ports[i].port))
+			sn_conf_error(b->ctx, item(v, "ports", i), "port %lld is listed twice",
+				      (long long)raw->ports[i].port);
+		svc->ports[svc->n_ports].port = (uint16_t)raw->ports[i].port;
+		svc->ports[svc->n_ports++].protocol = (enum sn_port_protocol)raw->ports[i].protocol;
+	}
+	svc->policy.algorithm = (enum sn_balance_algorithm)raw->policy.load_balancing.algorithm;
+	svc->policy.max_connections = (uint32_t)raw->policy.connections.max;
+	svc->policy.max_pending = (uint32_t)raw->policy.connections.pending;
+	svc->policy.idle_timeout_ms = raw->policy.connections.idle_timeout;
+	build_endpoints(b, sn_val_get(v, "endpoints"), raw->endpoints, svc);
+	build_routes(b, raw, svc);
+}
+
+/* Backends by name -> index; a name that nobody has stays -1 and answers 500. */
+static void resolve_backends(struct build *b)
+{
+	size_t i, r, k;
+
+	for (i = 0; i < b->snap->n_services; i++) {
+		struct sn_route_table *t = b->snap->services[i].table;
+
+		for (r = 0; t && r < sn_route_count(t); r++) {
+			const struct sn_rule *rule = sn_route_rule(t, r);
+
+			for (k = 0; k < rule->n_backends; k++) {
+				const struct sn_service *svc = sn_snapshot_by_name(
+					b->snap, sn_slice_cstr(rule->backends[k].name));
+
+				rule->backends[k].service_id = svc ? (int32_t)svc->id : -1;
+			}
+		}
+	}
+}
+
+static void build_services(struct build *b, const struct raw_document *raw)
+{
+	const struct sn_val *list = sn_val_get(b->doc, "services");
+	const struct sn_service *loser = NULL;
+	size_t i;
+	int rc;
+
+	b->snap->services = take(b, raw->n_services, sizeof(*b->snap->services));
+	for (i = 0; i < raw->n_services && !b->oom; i++) {
+		snprintf(b->ctx->path, sizeof(b->ctx->path), "services[%zu]", i);
+		build_service(b, sn_val_at(list, i), &raw->services[i], &b->snap->services[i]);
+		b->snap->n_services++;
+	}
+	b->ctx->path[0] = 0;
+	if (b->oom)
+		return;
+	rc = sn_snapshot_index(b->snap, &loser);
+	if (rc == -SN_ENOMEM)
+		b->oom = true;
+	else if (loser)
+		sn_conf_error(b->ctx, sn_val_at(list, (size_t)(loser - b->snap->services)),
+			      rc ? "the service name \"%s\" is used twice"
+				 : "service \"%s\": a host or address of it belongs to a service "
+				   "before it",
+			      loser->name);
+	resolve_backends(b);
+}
+
+/* --- the process --------------------------------------------------------------------------------
+ */
+
+static void build_listener(struct build *b, const struct sn_val *v, const struct raw_listener *raw,
+			   struct sn_config_listener *l)
+{
+	size_t i;
+
+	l->name = raw->name;
+	l->direction = (enum sn_direction)raw->direction;
+	l->transparent = raw->transparent;
+	l->protocol = (enum sn_listener_protocol)raw->protocol;
+	l->service = raw->service;
+	l->addresses = sn_arena_array(&b->c->arena, raw->n_addresses, sizeof(*l->addresses));
+	if (!l->addresses) {
+		b->oom = true;
+		return;
+	}
+	for (i = 0; i < raw->n_addresses; i++)
+		if (sn_addr_parse(sn_slice_cstr(raw->addresses[i]),
+				  &l->addresses[l->n_addresses++]))
+			sn_conf_error(b->ctx, sn_val_get(v, "address"),
+				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
+				      raw->addresses[i]);
+	if (raw->n_addresses == 0)
+		sn_conf_error(b->ctx, sn_val_get(v, "address"), "needs at least one address");
+	if (l->service && !sn_snapshot_by_name(b->snap, sn_slice_cstr(l->service)))
+		sn_conf_error(b->ctx, sn_val_get(v, "service"), "there is no service \"%s\"",
+			      l->service);
+}
+
+static void build_process(struct build *b, const struct raw_document *raw)
+{
+	struct sn_config *c = b->c;
+	size_t i;
+
+	c->limits = raw->limits;
+	c->timeouts = raw->timeouts;
+	c->drain_propagation_ms = raw->drain.propagation;
+	c->wait_for_routes_ms = raw->startup.wait_for_routes;
+	c->workers = 1;
+	if (raw->workers)
+		c->workers = raw->workers->type == SN_VAL_INT ? (unsigned)raw->workers->i : 0;
+	if (sn_addr_parse(sn_slice_cstr(raw->admin.address), &c->admin))
+		sn_conf_error(b->ctx, sn_val_path(b->doc, "admin.address"),
+			      "\"%s\" is not IP:PORT (IPv6 in brackets)", raw->admin.address);
+	c->listeners = sn_arena_array(&c->arena, raw->n_listeners + 1, sizeof(*c->listeners));
+	if (!c->listeners)
+		b->oom = true;
+	for (i = 0; i < raw->n_listeners && !b->oom; i++) {
+		snprintf(b->ctx->path, sizeof(b->ctx->path), "listeners[%zu]", i);
+		build_listener(b, item(b->doc, "listeners", i), &raw->listeners[i],
+			       &c->listeners[c->n_listeners++]);
+	}
+	b->ctx->path[0] = 0;
+}
+
+int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
+		     const struct raw_document *raw, sn_config_read_fn read_file, void *arg,
+		     struct sn_config *c)
+{
+	struct build b = {.ctx = ctx, .c = c, .doc = doc, .read_file = read_file, .read_arg = arg};
+
+	b.snap = c->snapshot = sn_snapshot_new();
+	if (!b.snap)
+		return -SN_ENOMEM;
+	b.snap->revision = keep(&b, raw->revision);
+	b.snap->default_mode = (enum sn_default_mode)raw->default_service.mode;
+	c->has_routes = raw->revision || raw->n_services > 0 || sn_val_get(doc, "services");
+	build_services(&b, raw);
+	if (!b.oom)
+		build_process(&b, raw);
+	if (b.oom)
+		return -SN_ENOMEM;
+	return ctx->n_errors ? -SN_ECONF : 0;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the configuration's files: raw structs that the schema decodes into, and the steps. */
+#ifndef SN_PROXY_CONFIG_INT_H
+#define SN_PROXY_CONFIG_INT_H
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "proxy/config.h"
+
+struct raw_listener {
+	const char *name;
+	const char **addresses;
+	size_t n_addresses;
+	int direction;
+	bool transparent;
+	int protocol;
+	const char *service;
+};
+
+struct raw_port {
+	int64_t port;
+	int protocol;
+};
+
+struct raw_pair {
+	const char *name;
+	const char *value;
+};
+
+struct raw_path {
+	int type;
+	const char *value;
+};
+
+struct raw_match {
+	struct raw_path *path;
+	const char *method;
+	struct raw_pair *headers;
+	size_t n_headers;
+	struct raw_pair *params;
+	size_t n_params;
+};
+
+struct raw_modifier {
+	struct raw_pair *set;
+	size_t n_set;
+	struct raw_pair *add;
+	size_t n_add;
+	const char **remove;
+	size_t n_remove;
+};
+
+struct raw_filter {
+	int type;
+	struct raw_modifier *modifier;
+};
+
+struct raw_backend {
+	const char *name;
+	int64_t port;
+	int64_t weight;
+};
+
+struct raw_rule {
+	const char *name;
+	struct raw_match *matches;
+	size_t n_matches;
+	struct raw_filter *filters;
+	size_t n_filters;
+	struct raw_backend *backends;
+	size_t n_backends;
+	struct {
+		uint64_t request;
+	} timeouts;
+};
+
+struct raw_route {
+	const char *name;
+	struct raw_rule *rules;
+	size_t n_rules;
+};
+
+struct raw_policy {
+	struct {
+		int algorithm;
+	} load_balancing;
+	struct {
+		int64_t max, pending;
+		uint64_t idle_timeout;
+	} connections;
+};
+
+struct raw_endpoint {
+	const char *address;
+	int64_t weight;
+	int64_t service_port;
+};
+
+struct raw_endpoints {
+	struct raw_endpoint *list;
+	size_t n_list;
+	bool has_list;
+	const char *file;
+};
+
+struct raw_service {
+	const char *name;
+	const char **hosts;
+	size_t n_hosts;
+	const char **addresses;
+	size_t n_addresses;
+	struct raw_port *ports;
+	size_t n_ports;
+	struct raw_route *routes;
+	size_t n_routes;
+	struct raw_policy policy;
+	struct raw_endpoints *endpoints;
+};
+
+struct raw_shard {
+	int64_t index, of;
+};
+
+struct raw_document {
+	int64_t version;
+	const char *revision;
+	struct raw_shard *shard;
+	const struct sn_val *workers;
+	struct {
+		const char *address;
+	} admin;
+	struct sn_config_limits limits;
+	struct sn_config_timeouts timeouts;
+	struct {
+		uint64_t propagation;
+	} drain;
+	struct {
+		uint64_t wait_for_routes;
+	} startup;
+	struct raw_listener *listeners;
+	size_t n_listeners;
+	struct {
+		int mode;
+	} default_service;
+	struct raw_service *services;
+	size_t n_services;
+};
+
+extern const struct sn_conf_object sn_config__document;
+
+/* Merges @docs (maps) into a new map in @a: maps by key, `services` concatenated, the same scalar
+ * twice is a finding. `revision` and `shard` come from shards: see sn_config__shards. */
+struct sn_val *sn_config__merge(struct sn_arena *a, struct sn_conf_ctx *ctx, struct sn_val **docs,
+				size_t n);
+
+/* Takes `shard` and `revision` out of the shard documents: SN_CONFIG_OK when all shards of one
+ * revision are there (*ret_revision may be NULL: none), else SN_CONFIG_WAITING. */
+enum sn_config_result sn_config__shards(struct sn_val **docs, size_t n, const char **ret_revision);
+
+/* raw -> sn_config with its snapshot. Findings go to @ctx. Returns 0, -SN_ECONF, -SN_ENOMEM. */
+int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
+		     const struct raw_document *raw, sn_config_read_fn read_file, void *arg,
+		     struct sn_config *c);
+
+/* Lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT]", '#' comments. Returns 0 or -SN_ECONF with the
+ * line's number and a message in @err. */
+int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
+			     struct sn_endpoint_spec **ret, size_t *ret_n, struct sn_err *err);
+
+#endif

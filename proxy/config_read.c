@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the file system to a configuration: which files, in which order, how large, and what counts
+ * as "not there yet". */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/yaml.h"
+#include "proxy/config_int.h"
+
+#define FILES_MAX 64
+#define TOTAL_MAX (16u << 20)
+
+struct files {
+	size_t n;
+	char *names[FILES_MAX];
+	struct sn_buf texts[FILES_MAX];
+};
+
+static int read_whole(const char *path, struct sn_buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+	struct stat st;
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		rc = -EINVAL;
+	while (rc == 0 && n > 0) {
+		if (sn_buf_reserve(out, 65536)) {
+			rc = -EFBIG;
+			break;
+		}
+		n = read(fd, out->data + out->end, 65536);
+		if (n < 0)
+			rc = -errno;
+		else
+			out->end += (size_t)n;
+	}
+	close(fd);
+	return rc;
+}
+
+static int read_endpoint_file(void *arg, const char *path, struct sn_buf *out)
+{
+	struct sn_buf *all = arg; /* what the hash is made of */
+
+	if (read_whole(path, out))
+		return -1;
+	return sn_buf_append(all, sn_buf_slice(out).p, sn_buf_len(out));
+}
+
+static int wanted(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+
+	return d->d_name[0] != '.' && ((n > 5 && strcmp(d->d_name + n - 5, ".yaml") == 0) ||
+				       (n > 4 && strcmp(d->d_name + n - 4, ".yml") == 0));
+}
+
+/* Adds one file; @label is what messages call it. */
+static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
+{
+	struct sn_buf *text = &fs->texts[fs->n];
+	int rc;
+
+	if (fs->n == FILES_MAX) {
+		sn_buf_printf(messages, "%s:0:0: more than %d files\n", path, FILES_MAX);
+		return -SN_ELIMIT;
+	}
+	fs->names[fs->n] = strdup(path);
+	if (!fs->names[fs->n])
+		return -SN_ENOMEM;
+	sn_buf_init(text, SN_YAML_INPUT_MAX + 65536 * 2);
+	fs->n++;
+	rc = read_whole(path, text);
+	if (rc == -EFBIG)
+		sn_buf_printf(messages, "%s:1:1: larger than 1 MiB\n", path);
+	else if (rc)
+		sn_buf_printf(messages, "%s:0:0: cannot read: %s\n", path, strerror(-rc));
+	return rc ? -SN_ESYS : 0;
+}
+
+static int read_dir(struct files *fs, const char *path, struct sn_buf *messages)
+{
+	struct dirent **list = NULL;
+	int n = scandir(path, &list, wanted, alphasort), i, rc = 0;
+	char full[4096];
+
+	if (n < 0)
+		return errno == ENOENT ? 0 : -SN_ESYS;
+	for (i = 0; i < n; i++) {
+		if (rc == 0 && snprintf(full, sizeof(full), "%s/%s", path, list[i]->d_name) <
+				       (int)sizeof(full))
+			rc = add_file(fs, full, messages);
+		free(list[i]);
+	}
+	free(list);
+	return rc;
+}
+
+/* *ret_missing: there is no such path. */
+static int read_all(struct files *fs, const char *path, bool *ret_missing, struct sn_buf *messages)
+{
+	struct stat st;
+
+	*ret_missing = false;
+	if (stat(path, &st)) {
+		*ret_missing = errno == ENOENT;
+		sn_buf_printf(messages, "%s:0:0: cannot read: %s\n", path, strerror(errno));
+		return *ret_missing ? 0 : -SN_ESYS;
+	}
+	return S_ISDIR(st.st_mode) ? read_dir(fs, path, messages) : add_file(fs, path, messages);
+}
+
+static void files_done(struct files *fs)
+{
+	size_t i;
+
+	for (i = 0; i < fs->n; i++) {
+		free(fs->names[i]);
+		sn_buf_done(&fs->texts[i]);
+	}
+}
+
+/* Parses every file into documents. Returns 0 or -SN_ECONF with the message. */
+static int parse_files(struct files *fs, struct sn_arena *a, struct sn_val **docs, size_t *ret_n,
+		       struct sn_buf *messages)
+{
+	struct sn_yaml_mark mark;
+	struct sn_err err = {0};
+	size_t i, n = 0;
+
+	for (i = 0; i < fs->n; i++) {
+		struct sn_slice t = sn_buf_slice(&fs->texts[i]);
+		const char *name = sn_arena_strdup(a, fs->names[i]);
+		struct sn_val *v;
+
+		if (!name || sn_yaml_parse(a, name, t.p, t.n, &v, &mark, &err)) {
+			sn_buf_printf(messages, "%s:%u:%u: %s\n", fs->names[i], mark.line, mark.col,
+				      err.msg);
+			return -SN_ECONF;
+		}
+		if (v->type != SN_VAL_NULL)
+			docs[n++] = v;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+static enum sn_config_result finish(struct sn_conf_ctx *ctx, struct sn_config *c, int rc,
+				    struct sn_config **ret, struct sn_buf *messages)
+{
+	if (rc == 0) {
+		*ret = c;
+		return SN_CONFIG_OK;
+	}
+	if (rc == -SN_ENOMEM)
+		sn_buf_puts(messages, "-:0:0: out of memory\n");
+	sn_conf_print(ctx, messages);
+	sn_config_free(c);
+	return SN_CONFIG_REJECTED;
+}
+
+/* From parsed documents to a configuration. */
+static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, size_t n,
+				     sn_config_read_fn read_file, void *arg, struct sn_config **ret,
+				     struct sn_buf *messages)
+{
+	struct sn_conf_ctx *ctx = calloc(1, sizeof(*ctx));
+	enum sn_config_result result;
+	struct raw_document raw;
+	const char *revision;
+	struct sn_val *doc;
+	int rc = -SN_ENOMEM;
+
+	if (!ctx) {
+		sn_config_free(c);
+		return SN_CONFIG_REJECTED;
+	}
+	sn_conf_ctx_init(ctx, &c->arena);
+	if (sn_config__shards(docs, n, &revision) == SN_CONFIG_WAITING) {
+		sn_config_free(c);
+		free(ctx);
+		return SN_CONFIG_WAITING;
+	}
+	doc = sn_config__merge(&c->arena, ctx, docs, n);
+	if (doc) {
+		rc = sn_conf_decode(ctx, &sn_config__document, doc, &raw);
+		if (rc == 0)
+			rc = sn_config__build(ctx, doc, &raw, read_file, arg, c);
+	}
+	result = finish(ctx, c, rc, ret, messages);
+	free(ctx);
+	return result;
+}
+
+static struct sn_config *new_config(void)
+{
+	struct sn_config *c = calloc(1, sizeof(*c));
+
+	if (c)
+		sn_arena_init(&c->arena, 16384, 256u << 20);
+	return c;
+}
+
+/* Hash of the documents alone, then of the endpoint files that they name. */
+static void hash_files(const struct files *fs, const struct sn_buf *extra, char hex[SN_HASH_HEX])
+{
+	struct sn_buf all;
+	size_t i;
+
+	sn_buf_init(&all, TOTAL_MAX * 2);
+	for (i = 0; i < fs->n; i++) {
+		sn_buf_puts(&all, fs->names[i]);
+		sn_buf_putc(&all, 0);
+		sn_buf_append(&all, sn_buf_slice(&fs->texts[i]).p, sn_buf_len(&fs->texts[i]));
+		sn_buf_putc(&all, 0);
+	}
+	sn_buf_append(&all, sn_buf_slice(extra).p, sn_buf_len(extra));
+	sn_hash_content(sn_buf_slice(&all).p, sn_buf_len(&all), hex);
+	sn_buf_done(&all);
+}
+
+enum sn_config_result sn_config_load(const char *path, const char *old_hash, struct sn_config **ret,
+				     struct sn_buf *messages)
+{
+	enum sn_config_result result = SN_CONFIG_REJECTED;
+	struct files fs = {0};
+	struct sn_val *docs[FILES_MAX];
+	struct sn_config *c = new_config();
+	struct sn_buf extra;
+	size_t n = 0;
+	bool missing;
+
+	sn_buf_init(&extra, TOTAL_MAX);
+	if (!c || read_all(&fs, path, &missing, messages) ||
+	    parse_files(&fs, &c->arena, docs, &n, messages)) {
+		sn_config_free(c);
+	} else if (n == 0) {
+		sn_config_free(c);
+		result = SN_CONFIG_EMPTY;
+	} else {
+		result = compile(c, docs, n, read_endpoint_file, &extra, ret, messages);
+	}
+	if (result == SN_CONFIG_OK) {
+		hash_files(&fs, &extra, (*ret)->hash);
+		if (old_hash && strcmp(old_hash, (*ret)->hash) == 0) {
+			sn_config_free(*ret);
+			*ret = NULL;
+			result = SN_CONFIG_UNCHANGED;
+		}
+	}
+	sn_buf_done(&extra);
+	files_done(&fs);
+	return result;
+}
+
+enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
+				      sn_config_read_fn read_file, void *arg,
+				      struct sn_config **ret, struct sn_buf *messages)
+{
+	struct sn_config *c = new_config();
+	struct sn_yaml_mark mark = {0};
+	struct sn_err err = {0};
+	struct sn_val *doc;
+
+	if (!c)
+		return SN_CONFIG_REJECTED;
+	if (sn_yaml_parse(&c->arena, file, text.p, text.n, &doc, &mark, &err)) {
+		sn_buf_printf(messages, "%s:%u:%u: %s\n", file, mark.line, mark.col, err.msg);
+		sn_config_free(c);
+		return SN_CONFIG_REJECTED;
+	}
+	if (doc->type == SN_VAL_NULL) {
+		sn_config_free(c);
+		return SN_CONFIG_EMPTY;
+	}
+	return compile(c, &doc, 1, read_file, arg, ret, messages);
+}
+
+void sn_config_free(struct sn_config *c)
+{
+	if (!c)
+		return;
+	sn_snapshot_unref(c->snapshot);
+	sn_arena_done(&c->arena);
+	free(c);
+}
+
+void sn_config_each_endpoint_file(const struct sn_config *c,
+				  void (*fn)(void *arg, const char *path), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < c->snapshot->n_services; i++)
+		if (c->snapshot->services[i].endpoints_kind == SN_ENDPOINTS_FILE)
+			fn(arg, c->snapshot->services[i].endpoints_file);
+}
+
+int sn_config_text(const char *path, struct sn_buf *out)
+{
+	struct files fs = {0};
+	struct sn_val *docs[FILES_MAX], *doc = NULL;
+	struct sn_conf_ctx *ctx = calloc(1, sizeof(*ctx));
+	struct sn_buf messages;
+	struct sn_arena a;
+	bool missing;
+	size_t n = 0;
+	int rc = -SN_ENOMEM;
+
+	sn_arena_init(&a, 0, 256u << 20);
+	sn_buf_init(&messages, 0);
+	if (ctx) {
+		sn_conf_ctx_init(ctx, &a);
+		rc = read_all(&fs, path, &missing, &messages);
+		if (rc == 0)
+			rc = parse_files(&fs, &a, docs, &n, &messages);
+		if (rc == 0)
+			doc = sn_config__merge(&a, ctx, docs, n);
+		rc = doc ? sn_yaml_write(out, doc) : -SN_ECONF;
+	}
+	free(ctx);
+	sn_buf_done(&messages);
+	sn_arena_done(&a);
+	files_done(&fs);
+	return rc;
+}

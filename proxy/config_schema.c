@@ -1,0 +1,783 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The document's schema: every key, type, range and default, in the order in which people read it.
+ * Only what this build honours is listed; anything else is an unknown key or value. */
+#include <string.h>
+
+#include "http/message.h"
+#include "proxy/config_int.h"
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define COUNT(type, member) .n_offset = offsetof(struct type, member)
+#define END                                                                                        \
+	{                                                                                          \
+	}
+
+static const struct sn_conf_field str_item = {.type = SN_CONF_STR, .min = 1, .max = 253};
+
+/* --- filters and matches ---------------------------------------------------------------------- */
+
+static void check_token(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const char *s = *(const char **)value;
+
+	if (!sn_token_valid(sn_slice_cstr(s)))
+		sn_conf_error(ctx, v,
+			      "\"%.80s\" is not a valid name: letters, digits and -_.!#$%%&'*+^`|~",
+			      s);
+}
+
+/* Names that framing, routing or the mesh itself depend on. */
+static void check_filter_name(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	struct sn_slice name = sn_slice_cstr(*(const char **)value);
+
+	check_token(ctx, v, value);
+	switch (sn_hdr_lookup(name)) {
+	case SN_HDR_CONNECTION:
+	case SN_HDR_CONTENT_LENGTH:
+	case SN_HDR_HOST:
+	case SN_HDR_HTTP2_SETTINGS:
+	case SN_HDR_KEEP_ALIVE:
+	case SN_HDR_PROXY_CONNECTION:
+	case SN_HDR_TE:
+	case SN_HDR_TRAILER:
+	case SN_HDR_TRANSFER_ENCODING:
+	case SN_HDR_UPGRADE:
+	case SN_HDR_SENNIT:
+		sn_conf_error(ctx, v,
+			      "the header \"%.80s\" belongs to the protocol or the mesh and cannot "
+			      "be modified",
+			      name.p);
+		break;
+	default:
+		break;
+	}
+}
+
+static void check_field_value(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	struct sn_slice s = sn_slice_cstr(*(const char **)value);
+
+	if (!sn_field_value_valid(s) || sn_slice_trim(s).n != s.n)
+		sn_conf_error(
+			ctx, v,
+			"not a valid header value: no control characters, no space at the ends");
+}
+
+static const struct sn_conf_field filter_pair_fields[] = {{.key = "name",
+							   .type = SN_CONF_STR,
+							   .min = 1,
+							   .max = 256,
+							   AT(raw_pair, name),
+							   .flags = SN_CONF_REQUIRED,
+							   .check = check_filter_name,
+							   .help = "header name"},
+							  {.key = "value",
+							   .type = SN_CONF_STR,
+							   .max = 4096,
+							   AT(raw_pair, value),
+							   .flags = SN_CONF_REQUIRED,
+							   .check = check_field_value,
+							   .help = "header value"},
+							  END};
+static const struct sn_conf_object filter_pair = {"header", sizeof(struct raw_pair),
+						  filter_pair_fields, NULL};
+static const struct sn_conf_field filter_pair_item = {.type = SN_CONF_OBJECT,
+						      .object = &filter_pair};
+static const struct sn_conf_field filter_name_item = {
+	.type = SN_CONF_STR, .min = 1, .max = 256, .check = check_filter_name};
+
+static const struct sn_conf_field modifier_fields[] = {{.key = "set",
+							.type = SN_CONF_LIST,
+							.max = 16,
+							AT(raw_modifier, set),
+							COUNT(raw_modifier, n_set),
+							.item = &filter_pair_item,
+							.help = "replace or add"},
+						       {.key = "add",
+							.type = SN_CONF_LIST,
+							.max = 16,
+							AT(raw_modifier, add),
+							COUNT(raw_modifier, n_add),
+							.item = &filter_pair_item,
+							.help = "add another"},
+						       {.key = "remove",
+							.type = SN_CONF_LIST,
+							.max = 16,
+							AT(raw_modifier, remove),
+							COUNT(raw_modifier, n_remove),
+							.item = &filter_name_item,
+							.help = "take out"},
+						       END};
+
+/* One name, one change: otherwise the result would hang on the order. */
+static void check_modifier(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	struct raw_modifier *m = value;
+	const char *names[48];
+	size_t n = 0, i, j;
+
+	for (i = 0; i < m->n_set; i++)
+		names[n++] = m->set[i].name;
+	for (i = 0; i < m->n_add; i++)
+		names[n++] = m->add[i].name;
+	for (i = 0; i < m->n_remove; i++)
+		names[n++] = m->remove[i];
+	for (i = 0; i < n; i++)
+		for (j = i + 1; j < n; j++)
+			if (strcasecmp(names[i], names[j]) == 0)
+				sn_conf_error(ctx, v, "the header \"%.80s\" is named twice",
+					      names[i]);
+}
+
+static const struct sn_conf_object modifier = {"requestHeaderModifier", sizeof(struct raw_modifier),
+					       modifier_fields, check_modifier};
+
+static const struct sn_conf_name filter_types[] = {
+	{"RequestHeaderModifier", SN_FILTER_REQUEST_HEADERS}, {NULL, 0}};
+static const struct sn_conf_field filter_fields[] = {{.key = "type",
+						      .type = SN_CONF_ENUM,
+						      .names = filter_types,
+						      AT(raw_filter, type),
+						      .flags = SN_CONF_REQUIRED},
+						     {.key = "requestHeaderModifier",
+						      .type = SN_CONF_OBJECT,
+						      .object = &modifier,
+						      AT(raw_filter, modifier),
+						      .flags = SN_CONF_REQUIRED},
+						     END};
+static const struct sn_conf_object filter = {"filter", sizeof(struct raw_filter), filter_fields,
+					     NULL};
+static const struct sn_conf_field filter_item = {.type = SN_CONF_OBJECT, .object = &filter};
+
+static void check_path(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const char *s = *(const char **)value;
+
+	if (s[0] != '/')
+		sn_conf_error(ctx, v, "a path begins with \"/\", found \"%.80s\"", s);
+	else if (strpbrk(s, "?#"))
+		sn_conf_error(ctx, v,
+			      "a path has no \"?\" or \"#\"; match the query with queryParams");
+}
+
+static const struct sn_conf_name path_types[] = {
+	{"PathPrefix", SN_PATH_PREFIX}, {"Exact", SN_PATH_EXACT}, {NULL, 0}};
+static const struct sn_conf_field path_fields[] = {{.key = "type",
+						    .type = SN_CONF_ENUM,
+						    .names = path_types,
+						    AT(raw_path, type),
+						    .def = "PathPrefix",
+						    .help = "how it is compared"},
+						   {.key = "value",
+						    .type = SN_CONF_STR,
+						    .min = 1,
+						    .max = 1024,
+						    AT(raw_path, value),
+						    .def = "/",
+						    .check = check_path,
+						    .help = "the path, without query"},
+						   END};
+static const struct sn_conf_object path = {"path", sizeof(struct raw_path), path_fields, NULL};
+
+static const struct sn_conf_field match_pair_fields[] = {{.key = "name",
+							  .type = SN_CONF_STR,
+							  .min = 1,
+							  .max = 256,
+							  AT(raw_pair, name),
+							  .flags = SN_CONF_REQUIRED,
+							  .check = check_token,
+							  .help = "name"},
+							 {.key = "value",
+							  .type = SN_CONF_STR,
+							  .max = 4096,
+							  AT(raw_pair, value),
+							  .flags = SN_CONF_REQUIRED,
+							  .help = "value"},
+							 END};
+static const struct sn_conf_object match_pair = {"match", sizeof(struct raw_pair),
+						 match_pair_fields, NULL};
+static const struct sn_conf_field match_pair_item = {.type = SN_CONF_OBJECT, .object = &match_pair};
+
+static const struct sn_conf_field match_fields[] = {
+	{.key = "path", .type = SN_CONF_OBJECT, .object = &path, AT(raw_match, path)},
+	{.key = "method",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 32,
+	 AT(raw_match, method),
+	 .check = check_token,
+	 .help = "GET, POST ...; as it is sent"},
+	{.key = "headers",
+	 .type = SN_CONF_LIST,
+	 .max = 16,
+	 AT(raw_match, headers),
+	 COUNT(raw_match, n_headers),
+	 .item = &match_pair_item},
+	{.key = "queryParams",
+	 .type = SN_CONF_LIST,
+	 .max = 16,
+	 AT(raw_match, params),
+	 COUNT(raw_match, n_params),
+	 .item = &match_pair_item},
+	END};
+static const struct sn_conf_object match = {"match", sizeof(struct raw_match), match_fields, NULL};
+static const struct sn_conf_field match_item = {.type = SN_CONF_OBJECT, .object = &match};
+
+/* --- routes -------------------------------------------------------------------------------------
+ */
+
+static const struct sn_conf_field backend_fields[] = {
+	{.key = "name",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 253,
+	 AT(raw_backend, name),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "a service's name"},
+	{.key = "port",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 65535,
+	 AT(raw_backend, port),
+	 .help = "its port; absent: the one that was asked for"},
+	{.key = "weight",
+	 .type = SN_CONF_INT,
+	 .min = 0,
+	 .max = 1000000,
+	 AT(raw_backend, weight),
+	 .def = "1",
+	 .help = "share"},
+	END};
+static const struct sn_conf_object backend = {"backendRef", sizeof(struct raw_backend),
+					      backend_fields, NULL};
+static const struct sn_conf_field backend_item = {.type = SN_CONF_OBJECT, .object = &backend};
+
+static const struct sn_conf_field rule_timeout_fields[] = {
+	{.key = "request",
+	 .type = SN_CONF_DURATION,
+	 .max = 86400000,
+	 .def = "0s",
+	 .help = "until the response is complete; 0s: none"},
+	END};
+static const struct sn_conf_object rule_timeouts = {"timeouts", sizeof(uint64_t),
+						    rule_timeout_fields, NULL};
+
+static const struct sn_conf_field rule_fields[] = {{.key = "name",
+						    .type = SN_CONF_STR,
+						    .min = 1,
+						    .max = 253,
+						    AT(raw_rule, name),
+						    .help = "for people"},
+						   {.key = "matches",
+						    .type = SN_CONF_LIST,
+						    .max = 64,
+						    AT(raw_rule, matches),
+						    COUNT(raw_rule, n_matches),
+						    .item = &match_item,
+						    .help = "none: everything"},
+						   {.key = "filters",
+						    .type = SN_CONF_LIST,
+						    .max = 16,
+						    AT(raw_rule, filters),
+						    COUNT(raw_rule, n_filters),
+						    .item = &filter_item},
+						   {.key = "backendRefs",
+						    .type = SN_CONF_LIST,
+						    .max = 64,
+						    AT(raw_rule, backends),
+						    COUNT(raw_rule, n_backends),
+						    .item = &backend_item,
+						    .help = "none: 500 for every request"},
+						   {.key = "timeouts",
+						    .type = SN_CONF_OBJECT,
+						    .object = &rule_timeouts,
+						    .flags = SN_CONF_EMBED,
+						    AT(raw_rule, timeouts)},
+						   END};
+static const struct sn_conf_object rule = {"rule", sizeof(struct raw_rule), rule_fields, NULL};
+static const struct sn_conf_field rule_item = {.type = SN_CONF_OBJECT, .object = &rule};
+
+static const struct sn_conf_field route_fields[] = {{.key = "name",
+						     .type = SN_CONF_STR,
+						     .min = 1,
+						     .max = 253,
+						     AT(raw_route, name),
+						     .flags = SN_CONF_REQUIRED,
+						     .help = "for people and statistics"},
+						    {.key = "rules",
+						     .type = SN_CONF_LIST,
+						     .max = 64,
+						     AT(raw_route, rules),
+						     COUNT(raw_route, n_rules),
+						     .item = &rule_item},
+						    END};
+static const struct sn_conf_object route = {"route", sizeof(struct raw_route), route_fields, NULL};
+static const struct sn_conf_field route_item = {.type = SN_CONF_OBJECT, .object = &route};
+
+/* --- services -----------------------------------------------------------------------------------
+ */
+
+static const struct sn_conf_name port_protocols[] = {
+	{"detect", SN_PORT_DETECT}, {"http", SN_PORT_HTTP},	{"http2", SN_PORT_HTTP2},
+	{"grpc", SN_PORT_GRPC},	    {"opaque", SN_PORT_OPAQUE}, {NULL, 0}};
+static const struct sn_conf_field port_fields[] = {
+	{.key = "port",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 65535,
+	 AT(raw_port, port),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "port"},
+	{.key = "protocol",
+	 .type = SN_CONF_ENUM,
+	 .names = port_protocols,
+	 AT(raw_port, protocol),
+	 .def = "detect",
+	 .help = "what the backend speaks (http2 and grpc are relayed as bytes)"},
+	END};
+static const struct sn_conf_object port = {"port", sizeof(struct raw_port), port_fields, NULL};
+static const struct sn_conf_field port_item = {.type = SN_CONF_OBJECT, .object = &port};
+
+static const struct sn_conf_name algorithms[] = {
+	{"PeakEWMA", SN_BALANCE_PEAK_EWMA}, {"RoundRobin", SN_BALANCE_ROUND_ROBIN}, {NULL, 0}};
+static const struct sn_conf_field balancing_fields[] = {{.key = "algorithm",
+							 .type = SN_CONF_ENUM,
+							 .names = algorithms,
+							 .def = "PeakEWMA",
+							 .help = "which endpoint takes a request"},
+							END};
+static const struct sn_conf_object balancing = {"loadBalancing", sizeof(int), balancing_fields,
+						NULL};
+
+struct raw_connections {
+	int64_t max, pending;
+	uint64_t idle_timeout;
+};
+static const struct sn_conf_field connections_fields[] = {
+	{.key = "max",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 1000000,
+	 AT(raw_connections, max),
+	 .def = "1024",
+	 .help = "connections to the service, per worker"},
+	{.key = "pending",
+	 .type = SN_CONF_INT,
+	 .min = 0,
+	 .max = 1000000,
+	 AT(raw_connections, pending),
+	 .def = "100",
+	 .help = "requests that wait for one"},
+	{.key = "idleTimeout",
+	 .type = SN_CONF_DURATION,
+	 .min = 100,
+	 .max = 86400000,
+	 AT(raw_connections, idle_timeout),
+	 .def = "30s",
+	 .help = "of pooled connections"},
+	END};
+static const struct sn_conf_object connections = {"connections", sizeof(struct raw_connections),
+						  connections_fields, NULL};
+
+static const struct sn_conf_field policy_fields[] = {{.key = "loadBalancing",
+						      .type = SN_CONF_OBJECT,
+						      .object = &balancing,
+						      .flags = SN_CONF_EMBED,
+						      AT(raw_policy, load_balancing)},
+						     {.key = "connections",
+						      .type = SN_CONF_OBJECT,
+						      .object = &connections,
+						      .flags = SN_CONF_EMBED,
+						      AT(raw_policy, connections)},
+						     END};
+static const struct sn_conf_object policy = {"policy", sizeof(struct raw_policy), policy_fields,
+					     NULL};
+
+static const struct sn_conf_field endpoint_fields[] = {
+	{.key = "address",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 64,
+	 AT(raw_endpoint, address),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "IP:PORT"},
+	{.key = "weight",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 65535,
+	 AT(raw_endpoint, weight),
+	 .def = "1",
+	 .help = "share"},
+	{.key = "servicePort",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 65535,
+	 AT(raw_endpoint, service_port),
+	 .help = "serves only this port of the service"},
+	END};
+static const struct sn_conf_object endpoint = {"endpoint", sizeof(struct raw_endpoint),
+					       endpoint_fields, NULL};
+static const struct sn_conf_field endpoint_item = {.type = SN_CONF_OBJECT, .object = &endpoint};
+
+static const struct sn_conf_field endpoints_fields[] = {
+	{.key = "static",
+	 .type = SN_CONF_LIST,
+	 .max = 10000,
+	 AT(raw_endpoints, list),
+	 COUNT(raw_endpoints, n_list),
+	 .has_offset = offsetof(struct raw_endpoints, has_list),
+	 .item = &endpoint_item},
+	{.key = "file",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 4096,
+	 AT(raw_endpoints, file),
+	 .help = "lines \"address port [* weight] [@ servicePort]\", watched"},
+	END};
+static void check_endpoints(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	struct raw_endpoints *e = value;
+
+	if (e->has_list && e->file)
+		sn_conf_error(ctx, v, "at most one of \"static\" and \"file\"");
+}
+static const struct sn_conf_object endpoints = {"endpoints", sizeof(struct raw_endpoints),
+						endpoints_fields, check_endpoints};
+
+static const struct sn_conf_field service_fields[] = {
+	{.key = "name",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 253,
+	 AT(raw_service, name),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "unique"},
+	{.key = "hosts",
+	 .type = SN_CONF_LIST,
+	 .max = 64,
+	 AT(raw_service, hosts),
+	 COUNT(raw_service, n_hosts),
+	 .item = &str_item,
+	 .help = "Host names that mean it"},
+	{.key = "addresses",
+	 .type = SN_CONF_LIST,
+	 .max = 64,
+	 AT(raw_service, addresses),
+	 COUNT(raw_service, n_addresses),
+	 .item = &str_item,
+	 .help = "virtual IP addresses"},
+	{.key = "ports",
+	 .type = SN_CONF_LIST,
+	 .max = 100,
+	 AT(raw_service, ports),
+	 COUNT(raw_service, n_ports),
+	 .item = &port_item},
+	{.key = "routes",
+	 .type = SN_CONF_LIST,
+	 .max = 10000,
+	 AT(raw_service, routes),
+	 COUNT(raw_service, n_routes),
+	 .item = &route_item,
+	 .help = "none: everything goes to the service itself"},
+	{.key = "policy",
+	 .type = SN_CONF_OBJECT,
+	 .object = &policy,
+	 .flags = SN_CONF_EMBED,
+	 AT(raw_service, policy),
+	 .help = "how it is used as a backend"},
+	{.key = "endpoints",
+	 .type = SN_CONF_OBJECT,
+	 .object = &endpoints,
+	 AT(raw_service, endpoints),
+	 .help = "absent: its addresses at the requested port"},
+	END};
+static const struct sn_conf_object service = {"service", sizeof(struct raw_service), service_fields,
+					      NULL};
+static const struct sn_conf_field service_item = {.type = SN_CONF_OBJECT, .object = &service};
+
+/* --- the process --------------------------------------------------------------------------------
+ */
+
+static const struct sn_conf_name directions[] = {
+	{"outbound", SN_OUTBOUND}, {"inbound", SN_INBOUND}, {NULL, 0}};
+static const struct sn_conf_name listener_protocols[] = {{"detect", SN_LISTEN_DETECT},
+							 {"http", SN_LISTEN_HTTP},
+							 {"http1", SN_LISTEN_HTTP},
+							 {"opaque", SN_LISTEN_OPAQUE},
+							 {NULL, 0}};
+static const struct sn_conf_field listener_fields[] = {
+	{.key = "name",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 63,
+	 AT(raw_listener, name),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "for logs and statistics"},
+	{.key = "address",
+	 .type = SN_CONF_STR_OR_LIST,
+	 AT(raw_listener, addresses),
+	 COUNT(raw_listener, n_addresses),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "IP:PORT or a list of them"},
+	{.key = "direction",
+	 .type = SN_CONF_ENUM,
+	 .names = directions,
+	 AT(raw_listener, direction),
+	 .flags = SN_CONF_REQUIRED},
+	{.key = "transparent",
+	 .type = SN_CONF_BOOL,
+	 AT(raw_listener, transparent),
+	 .def = "false",
+	 .help = "the original destination picks the service"},
+	{.key = "protocol",
+	 .type = SN_CONF_ENUM,
+	 .names = listener_protocols,
+	 AT(raw_listener, protocol),
+	 .def = "detect"},
+	{.key = "service",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 253,
+	 AT(raw_listener, service),
+	 .help = "pins the listener to one service"},
+	END};
+static const struct sn_conf_object listener = {"listener", sizeof(struct raw_listener),
+					       listener_fields, NULL};
+static const struct sn_conf_field listener_item = {.type = SN_CONF_OBJECT, .object = &listener};
+
+static const struct sn_conf_field admin_fields[] = {{.key = "address",
+						     .type = SN_CONF_STR,
+						     .min = 1,
+						     .max = 64,
+						     .def = "127.0.0.1:4191",
+						     .help = "/live /ready /metrics /config"},
+						    END};
+static const struct sn_conf_object admin = {"admin", sizeof(const char *), admin_fields, NULL};
+
+#define KIB(n) ((n) * (int64_t)1024)
+static const struct sn_conf_field limits_fields[] = {{.key = "connections",
+						      .type = SN_CONF_INT,
+						      .min = 1,
+						      .max = 1000000,
+						      AT(sn_config_limits, connections),
+						      .def = "10000",
+						      .help = "accepted and open at once"},
+						     {.key = "headerBytes",
+						      .type = SN_CONF_SIZE,
+						      .min = KIB(1),
+						      .max = KIB(1024),
+						      AT(sn_config_limits, header_bytes),
+						      .def = "64KiB",
+						      .help = "a message's whole head"},
+						     {.key = "headerCount",
+						      .type = SN_CONF_INT,
+						      .min = 8,
+						      .max = 1000,
+						      AT(sn_config_limits, header_count),
+						      .def = "100",
+						      .help = "fields in a head"},
+						     {.key = "requestLineBytes",
+						      .type = SN_CONF_SIZE,
+						      .min = 256,
+						      .max = KIB(1024),
+						      AT(sn_config_limits, request_line_bytes),
+						      .def = "8KiB",
+						      .help = "method, target, version"},
+						     {.key = "bufferBytes",
+						      .type = SN_CONF_SIZE,
+						      .min = KIB(16),
+						      .max = KIB(1024),
+						      AT(sn_config_limits, buffer_bytes),
+						      .def = "64KiB",
+						      .help = "held per direction of a connection"},
+						     END};
+static const struct sn_conf_object limits = {"limits", sizeof(struct sn_config_limits),
+					     limits_fields, NULL};
+
+#define HOURS(n) ((n) * (int64_t)3600000)
+static const struct sn_conf_field timeouts_fields[] = {
+	{.key = "header",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = HOURS(1),
+	 AT(sn_config_timeouts, header),
+	 .def = "10s",
+	 .help = "until a request's head is complete"},
+	{.key = "idle",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = HOURS(24),
+	 AT(sn_config_timeouts, idle),
+	 .def = "5m",
+	 .help = "keep-alive without a request"},
+	{.key = "body",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = HOURS(24),
+	 AT(sn_config_timeouts, body),
+	 .def = "1m",
+	 .help = "no progress of a body"},
+	{.key = "opaqueIdle",
+	 .type = SN_CONF_DURATION,
+	 .max = HOURS(24),
+	 AT(sn_config_timeouts, opaque_idle),
+	 .def = "0s",
+	 .help = "relayed connections; 0s: none"},
+	{.key = "detect",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = HOURS(1),
+	 AT(sn_config_timeouts, detect),
+	 .def = "10s",
+	 .help = "until the protocol must be known"},
+	{.key = "detectDial",
+	 .type = SN_CONF_DURATION,
+	 .min = 1,
+	 .max = HOURS(1),
+	 AT(sn_config_timeouts, detect_dial),
+	 .def = "100ms",
+	 .help = "a silent client: dial the original destination"},
+	{.key = "connect",
+	 .type = SN_CONF_DURATION,
+	 .min = 1,
+	 .max = HOURS(1),
+	 AT(sn_config_timeouts, connect),
+	 .def = "1s",
+	 .help = "to an endpoint"},
+	{.key = "drain",
+	 .type = SN_CONF_DURATION,
+	 .max = HOURS(24),
+	 AT(sn_config_timeouts, drain),
+	 .def = "30s",
+	 .help = "at most, after SIGTERM"},
+	END};
+static const struct sn_conf_object timeouts = {"timeouts", sizeof(struct sn_config_timeouts),
+					       timeouts_fields, NULL};
+
+static const struct sn_conf_field drain_fields[] = {
+	{.key = "propagation",
+	 .type = SN_CONF_DURATION,
+	 .max = HOURS(1),
+	 .def = "5s",
+	 .help = "keep accepting after readiness went off"},
+	END};
+static const struct sn_conf_object drain = {"drain", sizeof(uint64_t), drain_fields, NULL};
+
+static const struct sn_conf_field startup_fields[] = {{.key = "waitForRoutes",
+						       .type = SN_CONF_DURATION,
+						       .max = HOURS(1),
+						       .def = "10s",
+						       .help = "then ready without routes"},
+						      END};
+static const struct sn_conf_object startup = {"startup", sizeof(uint64_t), startup_fields, NULL};
+
+static const struct sn_conf_name default_modes[] = {
+	{"passthrough", SN_DEFAULT_PASSTHROUGH}, {"deny", SN_DEFAULT_DENY}, {NULL, 0}};
+static const struct sn_conf_field default_fields[] = {{.key = "mode",
+						       .type = SN_CONF_ENUM,
+						       .names = default_modes,
+						       .def = "passthrough",
+						       .help = "traffic for nobody"},
+						      END};
+static const struct sn_conf_object default_service = {"defaultService", sizeof(int), default_fields,
+						      NULL};
+
+static const struct sn_conf_field shard_fields[] = {{.key = "index",
+						     .type = SN_CONF_INT,
+						     .min = 0,
+						     .max = 7,
+						     AT(raw_shard, index),
+						     .flags = SN_CONF_REQUIRED,
+						     .help = "of this file"},
+						    {.key = "of",
+						     .type = SN_CONF_INT,
+						     .min = 1,
+						     .max = 8,
+						     AT(raw_shard, of),
+						     .flags = SN_CONF_REQUIRED,
+						     .help = "files of one revision"},
+						    END};
+static const struct sn_conf_object shard = {"shard", sizeof(struct raw_shard), shard_fields, NULL};
+
+static void check_workers(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	(void)value;
+	if (v->type == SN_VAL_STR ? strcmp(v->str.p, "auto") != 0
+				  : v->type != SN_VAL_INT || v->i < 1 || v->i > 64)
+		sn_conf_error(ctx, v, "expected 1 to 64, or auto");
+}
+
+static const struct sn_conf_field document_fields[] = {{.key = "version",
+							.type = SN_CONF_INT,
+							.min = 1,
+							.max = 1,
+							AT(raw_document, version),
+							.flags = SN_CONF_REQUIRED,
+							.help = "of this format: 1"},
+						       {.key = "revision",
+							.type = SN_CONF_STR,
+							.max = 128,
+							AT(raw_document, revision),
+							.help = "written by the operator"},
+						       {.key = "shard",
+							.type = SN_CONF_OBJECT,
+							.object = &shard,
+							AT(raw_document, shard),
+							.help = "written by the operator"},
+						       {.key = "workers",
+							.type = SN_CONF_ANY,
+							AT(raw_document, workers),
+							.check = check_workers,
+							.help = "1 to 64, or auto; 1 when absent"},
+						       {.key = "admin",
+							.type = SN_CONF_OBJECT,
+							.object = &admin,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, admin)},
+						       {.key = "limits",
+							.type = SN_CONF_OBJECT,
+							.object = &limits,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, limits)},
+						       {.key = "timeouts",
+							.type = SN_CONF_OBJECT,
+							.object = &timeouts,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, timeouts)},
+						       {.key = "drain",
+							.type = SN_CONF_OBJECT,
+							.object = &drain,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, drain)},
+						       {.key = "startup",
+							.type = SN_CONF_OBJECT,
+							.object = &startup,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, startup)},
+						       {.key = "listeners",
+							.type = SN_CONF_LIST,
+							.max = 64,
+							AT(raw_document, listeners),
+							COUNT(raw_document, n_listeners),
+							.item = &listener_item},
+						       {.key = "defaultService",
+							.type = SN_CONF_OBJECT,
+							.object = &default_service,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, default_service)},
+						       {.key = "services",
+							.type = SN_CONF_LIST,
+							.max = 10000,
+							AT(raw_document, services),
+							COUNT(raw_document, n_services),
+							.item = &service_item},
+						       END};
+
+const struct sn_conf_object sn_config__document = {"document", sizeof(struct raw_document),
+						   document_fields, NULL};
+
+void sn_config_print_defaults(struct sn_buf *out)
+{
+	sn_conf_print_defaults(&sn_config__document, out);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accept, original destination, detection, and the connection's end. */
+#include "proxy/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/origdst.h"
+#include "net/sniff.h"
+
+#define OUT_MAX (1u << 20)
+
+static void free_conn(struct sn_task *t)
+{
+	struct sn_conn *c = sn_container_of(t, struct sn_conn, release);
+
+	sn_outq_done(&c->out);
+	free(c);
+}
+
+static void drop_buffer(struct sn_conn *c)
+{
+	if (c->pooled_buf)
+		sn_loop_iobuf_put(c->w->loop, c->buf);
+	else
+		free(c->buf);
+	c->buf = NULL;
+	c->start = c->end = c->cap = 0;
+}
+
+void sn_conn_close(struct sn_conn *c, bool reset)
+{
+	struct sn_worker *w = c->w;
+
+	if (c->state == SN_CONN_CLOSED)
+		return;
+	sn_tcp_undial(c);
+	c->state = SN_CONN_CLOSED;
+	sn_http_abort(c);
+	drop_buffer(c);
+	sn_loop_timer_cancel(w->loop, &c->timer);
+	w->stats.tcp_close[sn_conn_dir(c)]++;
+	w->stats.rx_bytes[sn_conn_dir(c)] += c->d.rx_bytes;
+	w->stats.tx_bytes[sn_conn_dir(c)] += c->d.tx_bytes;
+	sn_stream_close(&c->d, reset);
+	sn_list_del(&c->link);
+	w->n_connections--;
+	sn_loop_defer(w->loop, &c->release, free_conn);
+	sn_worker_check_done(w);
+}
+
+void sn_conn_wind_up(struct sn_conn *c, bool force)
+{
+	if (force || c->state == SN_CONN_SNIFF || (c->state == SN_CONN_HEAD && sn_http_is_idle(c)))
+		sn_conn_close(c, false);
+}
+
+void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail)
+{
+	char peer[SN_ADDR_TEXT], dst[SN_ADDR_TEXT];
+
+	c->w->stats.refused[reason]++;
+	sn_info("proxy", "refused %s: listener %s, client %s, destination %s: %s",
+		sn_refusal_name(reason), c->conf->name, sn_addr_format(&c->d.peer, peer),
+		sn_addr_format(&c->dst, dst), detail ? detail : "");
+}
+
+/* Doubles the buffer for a large head; small ones come from the loop's pool. */
+static int make_room(struct sn_conn *c, size_t max_bytes)
+{
+	size_t len = c->end - c->start, cap;
+	char *p;
+
+	if (!c->buf) {
+		c->buf = sn_loop_iobuf_get(c->w->loop);
+		c->cap = SN_IOBUF_BYTES;
+		c->pooled_buf = true;
+		return c->buf ? 0 : -SN_ENOMEM;
+	}
+	if (c->end < c->cap)
+		return 0;
+	if (c->start) {
+		memmove(c->buf, c->buf + c->start, len);
+		c->start = 0;
+		c->end = len;
+		return 0;
+	}
+	if (c->cap >= max_bytes)
+		return -SN_ETOOBIG;
+	cap = c->cap * 2 > max_bytes ? max_bytes : c->cap * 2;
+	p = malloc(cap);
+	if (!p)
+		return -SN_ENOMEM;
+	memcpy(p, c->buf, len);
+	drop_buffer(c);
+	c->buf = p;
+	c->end = len;
+	c->cap = cap;
+	c->pooled_buf = false;
+	return 0;
+}
+
+ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes)
+{
+	ssize_t n = make_room(c, max_bytes);
+
+	if (n)
+		return n;
+	n = sn_stream_read(&c->d, c->buf + c->end, c->cap - c->end);
+	if (n > 0)
+		c->end += (size_t)n;
+	else if (c->start == c->end)
+		drop_buffer(c);
+	return n;
+}
+
+void sn_conn_consume(struct sn_conn *c, size_t n)
+{
+	c->start += n;
+	if (c->start == c->end)
+		drop_buffer(c);
+}
+
+/* --- detection ----------------------------------------------------------------------------------
+ */
+
+static void decide(struct sn_conn *c)
+{
+	struct sn_slice in = sn_conn_input(c);
+
+	switch (sn_sniff(in)) {
+	case SN_PROTO_MORE:
+		if (in.n >= SN_SNIFF_MAX)
+			sn_tcp_begin(c);
+		break;
+	case SN_PROTO_HTTP1:
+		sn_tcp_undial(c); /* whatever was dialled for a silent client */
+		sn_http_begin(c);
+		break;
+	default:
+		sn_tcp_begin(c);
+		break;
+	}
+}
+
+static void sniff(struct sn_conn *c)
+{
+	while (c->state == SN_CONN_SNIFF && c->d.may_read && !(c->u && !c->silent_dial)) {
+		ssize_t n = sn_conn_fill(c, SN_IOBUF_BYTES);
+
+		if (n == -SN_EAGAIN)
+			return;
+		if (n <= 0) {
+			sn_conn_close(c, n < 0);
+			return;
+		}
+		decide(c);
+	}
+}
+
+/* The client has not said what it speaks. */
+static void on_timer(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_conn *c = sn_container_of(t, struct sn_conn, timer);
+	bool has_place = c->conf->service || (c->conf->transparent && c->dst.family);
+	uint64_t left = c->w->timeouts.detect > c->w->timeouts.detect_dial
+				? c->w->timeouts.detect - c->w->timeouts.detect_dial
+				: 1;
+
+	(void)now_ms;
+	if (!has_place) {
+		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT,
+				"the client said nothing in timeouts.detect");
+		sn_conn_close(c, false);
+	} else if (!c->u && c->start == c->end && c->conf->transparent) {
+		sn_tcp_dial_silent(c);
+		if (c->state == SN_CONN_SNIFF)
+			sn_loop_timer(c->w->loop, &c->timer, left);
+	} else {
+		sn_tcp_begin(c);
+	}
+}
+
+static void start_sniffing(struct sn_conn *c)
+{
+	bool dial_early = c->conf->transparent && c->dst.family;
+
+	c->state = SN_CONN_SNIFF;
+	sn_timer_init(&c->timer, on_timer);
+	sn_loop_timer(c->w->loop, &c->timer,
+		      dial_early ? c->w->timeouts.detect_dial : c->w->timeouts.detect);
+	sniff(c);
+}
+
+/* --- accept -------------------------------------------------------------------------------------
+ */
+
+static void on_stream(struct sn_stream *s, unsigned events)
+{
+	struct sn_conn *c = sn_container_of(s, struct sn_conn, d);
+
+	if (c->state == SN_CONN_SNIFF)
+		sniff(c);
+	else
+		sn_http_event(c, events);
+}
+
+static bool is_opaque(struct sn_conn *c)
+{
+	struct sn_target t;
+
+	if (c->conf->protocol == SN_LISTEN_OPAQUE)
+		return true;
+	if (!c->conf->transparent && !c->conf->service)
+		return false;
+	sn_target_find(c, NULL, &t);
+	return t.kind == SN_TARGET_SERVICE && t.protocol == SN_PORT_OPAQUE;
+}
+
+static void begin(struct sn_conn *c)
+{
+	struct sn_target t;
+
+	if (c->conf->transparent) {
+		sn_target_find(c, NULL, &t);
+		if (t.kind == SN_TARGET_REFUSE && (t.reason == SN_REFUSE_NO_DESTINATION ||
+						   c->conf->protocol == SN_LISTEN_OPAQUE)) {
+			sn_conn_refused(c, t.reason, t.detail);
+			sn_conn_close(c, true);
+			return;
+		}
+	}
+	if (is_opaque(c))
+		sn_tcp_begin(c);
+	else if (c->conf->protocol == SN_LISTEN_HTTP)
+		sn_http_begin(c);
+	else
+		start_sniffing(c);
+}
+
+void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
+{
+	struct sn_listen *l = sn_container_of(ls, struct sn_listen, listener);
+	struct sn_worker *w = l->worker;
+	struct sn_conn *c = NULL;
+
+	if (w->n_connections < (uint64_t)w->limits.connections && w->snap)
+		c = calloc(1, sizeof(*c));
+	if (!c) {
+		w->stats.refused[SN_REFUSE_CONNECTIONS]++;
+		close(fd);
+		return;
+	}
+	if (sn_stream_open(&c->d, w->loop, fd, peer, on_stream)) {
+		free(c);
+		return;
+	}
+	c->w = w;
+	c->conf = l->conf;
+	sn_outq_init(&c->out, OUT_MAX);
+	sn_timer_init(&c->timer, on_timer);
+	sn_list_push_back(&w->connections, &c->link);
+	w->n_connections++;
+	w->stats.tcp_open[sn_conn_dir(c)]++;
+	if (c->conf->transparent &&
+	    (sn_origdst_get(fd, &c->dst) || sn_worker_listens_at(w, &c->dst)))
+		c->dst.family = 0;
+	begin(c);
+}

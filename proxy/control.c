@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start, reload, drain, end.
+ *
+ *   STARTING --whole document, or waitForRoutes--> READY --drain--> DRAINING
+ *      \___________ SIGTERM ______________________/ \____ SIGTERM ____/
+ *                       v
+ *   DRAINING (accepting for drain.propagation) -> STOPPING (no new connections) -> ENDING
+ */
+#include "proxy/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+enum { APPLIED, UNCHANGED, REJECTED, WAITING };
+
+static void log_messages(struct sn_buf *messages, enum sn_log_level level)
+{
+	struct sn_slice rest = sn_buf_slice(messages), line;
+	int n = 0;
+
+	while (rest.n && n++ < 20) {
+		line = sn_slice_cut(&rest, '\n');
+		if (line.n)
+			sn_log(level, "config", "%.*s", SN_ARG(line));
+	}
+}
+
+/* --- last good ----------------------------------------------------------------------------------
+ */
+
+static int last_good_path(const struct sn_control *c, char dst[4096], const char *suffix)
+{
+	return snprintf(dst, 4096, "%s/last-good.yaml%s", c->state_dir, suffix) < 4096 ? 0 : -1;
+}
+
+/* Written aside and renamed: a crash leaves the old one. */
+static void save_last_good(struct sn_control *c)
+{
+	char path[4096], tmp[4096];
+	struct sn_buf text;
+	int fd;
+
+	if (!c->is_dir || last_good_path(c, path, "") || last_good_path(c, tmp, ".tmp"))
+		return;
+	sn_buf_init(&text, 32u << 20);
+	fd = sn_config_text(c->path, &text) == 0
+		     ? open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+		     : -1;
+	if (fd >= 0) {
+		struct sn_slice s = sn_buf_slice(&text);
+		bool ok = write(fd, s.p, s.n) == (ssize_t)s.n;
+
+		close(fd);
+		if (!ok || rename(tmp, path))
+			unlink(tmp);
+	} else {
+		sn_debug("config", "no last-good document can be kept in %s", c->state_dir);
+	}
+	sn_buf_done(&text);
+}
+
+/* --- applying -----------------------------------------------------------------------------------
+ */
+
+static void hand_out(struct sn_control *c, struct sn_config *conf)
+{
+	unsigned i;
+
+	conf->snapshot->generation = ++c->generation;
+	for (i = 0; i < c->n_workers; i++)
+		sn_worker_set_snapshot(c->workers[i], conf);
+	if (c->current != c->boot)
+		sn_config_free(c->current);
+	c->current = conf;
+	if (c->watch)
+		sn_watch_files(c->watch, conf);
+}
+
+static void become_ready(struct sn_control *c)
+{
+	if (c->phase != SN_STARTING)
+		return;
+	c->phase = SN_READY;
+	sn_loop_timer_cancel(c->loop, &c->wait_for_routes);
+	sn_info("proxy", "ready%s%s", c->current->snapshot->revision[0] ? ", revision " : "",
+		c->current->snapshot->revision);
+}
+
+static bool same_listeners(const struct sn_config *a, const struct sn_config *b)
+{
+	size_t i, k;
+
+	if (a->n_listeners != b->n_listeners)
+		return false;
+	for (i = 0; i < a->n_listeners; i++) {
+		if (a->listeners[i].n_addresses != b->listeners[i].n_addresses)
+			return false;
+		for (k = 0; k < a->listeners[i].n_addresses; k++)
+			if (!sn_addr_eq(&a->listeners[i].addresses[k],
+					&b->listeners[i].addresses[k]))
+				return false;
+	}
+	return true;
+}
+
+void sn_control_reload(struct sn_control *c)
+{
+	struct sn_config *conf = NULL;
+	struct sn_buf messages;
+
+	if (c->phase >= SN_STOPPING)
+		return;
+	sn_buf_init(&messages, 65536);
+	switch (sn_config_load(c->path, c->current->hash, &conf, &messages)) {
+	case SN_CONFIG_OK:
+		c->reloads[APPLIED]++;
+		if (!same_listeners(c->boot, conf))
+			sn_warn("config", "listeners changed: that takes effect when the proxy is "
+					  "started again");
+		hand_out(c, conf);
+		save_last_good(c);
+		sn_info("config", "applied%s%s, %zu services",
+			conf->snapshot->revision[0] ? " revision " : "", conf->snapshot->revision,
+			conf->snapshot->n_services);
+		if (conf->has_routes || !c->is_dir) {
+			c->config_missing = false;
+			become_ready(c);
+		}
+		break;
+	case SN_CONFIG_UNCHANGED:
+		c->reloads[UNCHANGED]++;
+		break;
+	case SN_CONFIG_WAITING:
+		c->reloads[WAITING]++;
+		break;
+	case SN_CONFIG_EMPTY:
+		c->reloads[UNCHANGED]++;
+		break;
+	case SN_CONFIG_REJECTED:
+		c->reloads[REJECTED]++;
+		log_messages(&messages, SN_LOG_ERROR);
+		sn_error("config", "the document is refused, what was there before stays in use");
+		break;
+	}
+	sn_buf_done(&messages);
+}
+
+static void on_wait_over(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_control *c = sn_container_of(t, struct sn_control, wait_for_routes);
+
+	(void)now_ms;
+	c->config_missing = true;
+	sn_warn("config",
+		"no routes after startup.waitForRoutes: passing all traffic to where it was going");
+	become_ready(c);
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+void sn_control_drain(struct sn_control *c)
+{
+	unsigned i;
+
+	if (c->phase >= SN_DRAINING)
+		return;
+	c->phase = SN_DRAINING;
+	sn_info("proxy",
+		"draining: not ready any more, inbound connections end after their request");
+	for (i = 0; i < c->n_workers; i++)
+		sn_worker_drain(c->workers[i]);
+}
+
+static void stop_workers(struct sn_control *c, bool force)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_workers; i++)
+		sn_worker_stop(c->workers[i], force);
+}
+
+static void on_drain_limit(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_control *c = sn_container_of(t, struct sn_control, drain_limit);
+
+	(void)now_ms;
+	if (c->phase == SN_STOPPING) {
+		c->phase = SN_ENDING;
+		sn_warn("proxy", "timeouts.drain has passed: ending with requests in flight");
+		stop_workers(c, true);
+	}
+}
+
+static void *join_workers(void *arg)
+{
+	struct sn_control *c = arg;
+	unsigned i;
+
+	for (i = 0; i < c->n_workers; i++)
+		pthread_join(c->workers[i]->thread, NULL);
+	sn_loop_stop(c->loop);
+	return NULL;
+}
+
+static void on_propagated(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_control *c = sn_container_of(t, struct sn_control, propagation);
+	pthread_t joiner;
+
+	(void)now_ms;
+	c->phase = SN_STOPPING;
+	stop_workers(c, false);
+	sn_loop_timer(c->loop, &c->drain_limit, c->boot->timeouts.drain);
+	if (pthread_create(&joiner, NULL, join_workers, c))
+		exit(1); /* no memory for a thread: nothing is left to be orderly with */
+	pthread_detach(joiner);
+}
+
+void sn_control_shutdown(struct sn_control *c)
+{
+	bool drained = c->phase == SN_DRAINING;
+
+	if (c->phase >= SN_STOPPING || sn_timer_is_set(&c->propagation))
+		return;
+	sn_control_drain(c);
+	sn_loop_timer(c->loop, &c->propagation, drained ? 0 : c->boot->drain_propagation_ms);
+}
+
+bool sn_control_is_ready(const struct sn_control *c)
+{
+	return c->phase == SN_READY;
+}
+
+static void on_signal(struct sn_io *io, uint32_t events)
+{
+	struct sn_control *c = sn_container_of(io, struct sn_control, signals);
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(io->fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGHUP) {
+			sn_control_reload(c);
+		} else {
+			sn_info("proxy", "%s", strsignal((int)si.ssi_signo));
+			sn_control_shutdown(c);
+		}
+	}
+}
+
+/* --- start --------------------------------------------------------------------------------------
+ */
+
+static int watch_signals(struct sn_control *c, struct sn_err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	c->signals.cb = on_signal;
+	c->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (c->signals.fd < 0 || sn_loop_add(c->loop, &c->signals, EPOLLIN, true))
+		return sn_err_sys(err, errno, "signals");
+	return 0;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+}
+
+static int start_workers(struct sn_control *c, unsigned override, struct sn_err *err)
+{
+	unsigned n = override ? override : c->boot->workers, i;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	int rc;
+
+	if (n == 0)
+		n = cpus > 0 && cpus < 64 ? (unsigned)cpus : 1;
+	c->workers = calloc(n, sizeof(struct sn_worker *));
+	if (!c->workers)
+		return sn_err_set(err, SN_ENOMEM, "out of memory");
+	for (i = 0; i < n; i++) {
+		c->workers[i] = sn_worker_new(c->boot, i, err);
+		if (!c->workers[i])
+			return -(int)err->code;
+		c->n_workers++;
+	}
+	hand_out(c, c->boot);
+	for (i = 0; i < n; i++) {
+		rc = sn_worker_start(c->workers[i], err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static struct sn_config *load_last_good(const struct sn_control *c)
+{
+	struct sn_config *conf = NULL;
+	struct sn_buf messages;
+	char path[4096];
+
+	if (last_good_path(c, path, ""))
+		return NULL;
+	sn_buf_init(&messages, 65536);
+	if (sn_config_load(path, NULL, &conf, &messages) == SN_CONFIG_OK) {
+		conf->hash[0] = 0; /* what the directory holds is to be looked at all the same */
+		sn_warn("config", "starting with the last good document, %s", path);
+	}
+	sn_buf_done(&messages);
+	return conf;
+}
+
+/* What a directory without anything usable is served with: a transparent sidecar without routes. */
+static struct sn_config *passthrough(void)
+{
+	static const char text[] = "version: 1\n"
+				   "admin: {address: \"[::]:4191\"}\n"
+				   "drain: {propagation: 0s}\n"
+				   "listeners:\n"
+				   "- {name: outbound, address: [\"127.0.0.1:4140\", "
+				   "\"[::1]:4140\"], direction: outbound, transparent: true}\n"
+				   "- {name: inbound, address: \"[::]:4143\", direction: inbound, "
+				   "transparent: true}\n";
+	struct sn_config *conf = NULL;
+	struct sn_buf messages;
+
+	sn_buf_init(&messages, 4096);
+	sn_config_parse("built-in", sn_slice(text, sizeof(text) - 1), NULL, NULL, &conf, &messages);
+	sn_buf_done(&messages);
+	return conf;
+}
+
+static int start(struct sn_control *c, struct sn_config *first, unsigned workers_override,
+		 struct sn_err *err)
+{
+	int rc;
+
+	c->boot = first ? first : load_last_good(c);
+	if (!c->boot)
+		c->boot = passthrough();
+	if (!c->boot)
+		return sn_err_set(err, SN_ENOMEM, "out of memory");
+	c->current = c->boot;
+	sn_timer_init(&c->wait_for_routes, on_wait_over);
+	sn_timer_init(&c->propagation, on_propagated);
+	sn_timer_init(&c->drain_limit, on_drain_limit);
+	rc = watch_signals(c, err);
+	if (rc == 0)
+		rc = start_workers(c, workers_override, err);
+	if (rc == 0)
+		rc = sn_admin_start(c, err);
+	if (rc)
+		return rc;
+	c->watch = sn_watch_new(c);
+	if (c->watch)
+		sn_watch_files(c->watch, c->boot);
+	if (!c->is_dir || c->boot->has_routes) {
+		become_ready(c);
+		save_last_good(c);
+	} else {
+		sn_loop_timer(c->loop, &c->wait_for_routes, c->boot->wait_for_routes_ms);
+	}
+	return 0;
+}
+
+int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, bool is_dir,
+		   struct sn_config *first, unsigned workers_override)
+{
+	struct sn_control c = {.loop = l, .path = path, .state_dir = state_dir, .is_dir = is_dir};
+	struct sn_err err = {0};
+	unsigned i;
+
+	raise_limits();
+	if (start(&c, first, workers_override, &err)) {
+		sn_error("proxy", "%s", err.msg);
+		return err.code == SN_ESYS ? 1 : 2;
+	}
+	sn_loop_run(l);
+	sn_info("proxy", "ended");
+	sn_watch_free(c.watch);
+	sn_responder_free(c.admin);
+	for (i = 0; i < c.n_workers; i++)
+		sn_worker_free(c.workers[i]);
+	free(c.workers);
+	if (c.current != c.boot)
+		sn_config_free(c.current);
+	sn_config_free(c.boot);
+	close(c.signals.fd);
+	return 0;
+}

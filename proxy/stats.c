@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters and how they are shown: Linkerd's names, so that dashboards made for it work. */
+#include "proxy/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+const char *sn_refusal_name(enum sn_refusal_reason r)
+{
+	static const char *const names[] = {
+		"bad-request",	  "no-service",	 "no-route", "no-backend",    "no-endpoints",
+		"denied",	  "connect",	 "upstream", "timeout",	      "overload",
+		"no-destination", "connections", "method",   "header-timeout"};
+
+	return names[r];
+}
+
+void sn_stats_init(struct sn_stats *s)
+{
+	memset(s, 0, sizeof(*s));
+	sn_map_init(&s->blocks);
+}
+
+static void free_block(void *p)
+{
+	struct sn_stats_block *b = p;
+
+	free(b->direction);
+	free(b->service);
+	free(b->route);
+	free(b->rule);
+	free(b->backend);
+	free(b);
+}
+
+void sn_stats_done(struct sn_stats *s)
+{
+	sn_map_done(&s->blocks, free_block);
+}
+
+struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
+				      const char *service, const char *route, const char *rule,
+				      const char *backend)
+{
+	struct sn_stats_block *b;
+	char key[1300];
+	int n = snprintf(key, sizeof(key), "%s\n%s\n%s\n%s\n%s", direction, service, route, rule,
+			 backend);
+	struct sn_slice k = sn_slice(key, n < (int)sizeof(key) ? (size_t)n : sizeof(key) - 1);
+
+	b = sn_map_find(&s->blocks, k);
+	if (b)
+		return b;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return NULL;
+	b->direction = strdup(direction);
+	b->service = strdup(service);
+	b->route = strdup(route);
+	b->rule = strdup(rule);
+	b->backend = strdup(backend);
+	if (!b->direction || !b->service || !b->route || !b->rule || !b->backend ||
+	    sn_map_put(&s->blocks, k, b, NULL)) {
+		free_block(b);
+		return NULL;
+	}
+	return b;
+}
+
+int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
+{
+	struct sn_map_entry *e;
+	size_t i;
+
+	for (e = sn_map_first(&from->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+		struct sn_stats_block *to = sn_stats_block(into, b->direction, b->service, b->route,
+							   b->rule, b->backend);
+
+		if (!to)
+			return -SN_ENOMEM;
+		to->requests += b->requests;
+		for (i = 0; i < SN_ARRAY_LEN(b->by_class); i++)
+			to->by_class[i] += b->by_class[i];
+		sn_histo_merge(&to->latency, &b->latency);
+	}
+	for (i = 0; i < SN_REFUSE_COUNT; i++)
+		into->refused[i] += from->refused[i];
+	for (i = 0; i < 2; i++) {
+		into->tcp_open[i] += from->tcp_open[i];
+		into->tcp_close[i] += from->tcp_close[i];
+		into->rx_bytes[i] += from->rx_bytes[i];
+		into->tx_bytes[i] += from->tx_bytes[i];
+		into->relayed[i] += from->relayed[i];
+	}
+	into->accept_paused += from->accept_paused;
+	return 0;
+}
+
+static size_t labels_of(const struct sn_stats_block *b, struct sn_metrics_label *l)
+{
+	l[0] = (struct sn_metrics_label){"direction", b->direction};
+	l[1] = (struct sn_metrics_label){"dst_service", b->service};
+	l[2] = (struct sn_metrics_label){"route_name", b->route};
+	l[3] = (struct sn_metrics_label){"rule_name", b->rule};
+	l[4] = (struct sn_metrics_label){"backend_name", b->backend};
+	return 5;
+}
+
+static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
+{
+	static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+	struct sn_metrics_label l[8];
+	struct sn_map_entry *e;
+	size_t n, c;
+
+	sn_metrics_family(out, "request_total", "counter", "Requests.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+
+		n = labels_of(b, l);
+		sn_metrics_u64(out, "request_total", l, n, b->requests);
+	}
+	sn_metrics_family(out, "response_total", "counter", "Responses, by class of their status.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+
+		n = labels_of(b, l);
+		for (c = 0; c < SN_ARRAY_LEN(classes); c++) {
+			if (b->by_class[c] == 0)
+				continue;
+			l[n] = (struct sn_metrics_label){"classification",
+							 c == 0 || c == 5 ? "failure" : "success"};
+			l[n + 1] = (struct sn_metrics_label){"status_class", classes[c]};
+			sn_metrics_u64(out, "response_total", l, n + 2, b->by_class[c]);
+		}
+	}
+	sn_metrics_family(out, "response_latency_ms", "histogram",
+			  "Time from a request's head to the end of its response.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+
+		n = labels_of(b, l);
+		sn_metrics_latency_ms(out, "response_latency_ms", l, n, &b->latency);
+	}
+}
+
+static void by_direction(struct sn_buf *out, const char *name, const char *type, const char *help,
+			 const uint64_t v[2])
+{
+	struct sn_metrics_label out_l = {"direction", "outbound"}, in_l = {"direction", "inbound"};
+
+	sn_metrics_family(out, name, type, help);
+	sn_metrics_u64(out, name, &out_l, 1, v[0]);
+	sn_metrics_u64(out, name, &in_l, 1, v[1]);
+}
+
+void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
+{
+	uint64_t open[2] = {s->tcp_open[0] - s->tcp_close[0], s->tcp_open[1] - s->tcp_close[1]};
+	size_t i;
+
+	render_blocks(s, out);
+	sn_metrics_family(out, "sennit_refused_total", "counter",
+			  "What the proxy refused, by reason.");
+	for (i = 0; i < SN_REFUSE_COUNT; i++) {
+		struct sn_metrics_label l = {"reason", sn_refusal_name((enum sn_refusal_reason)i)};
+
+		sn_metrics_u64(out, "sennit_refused_total", &l, 1, s->refused[i]);
+	}
+	by_direction(out, "tcp_open_total", "counter", "Connections accepted.", s->tcp_open);
+	by_direction(out, "tcp_close_total", "counter", "Connections closed.", s->tcp_close);
+	by_direction(out, "tcp_open_connections", "gauge", "Connections open now.", open);
+	by_direction(out, "tcp_read_bytes_total", "counter", "Bytes read from clients.",
+		     s->rx_bytes);
+	by_direction(out, "tcp_write_bytes_total", "counter", "Bytes written to clients.",
+		     s->tx_bytes);
+	by_direction(out, "sennit_relayed_total", "counter", "Connections relayed as bytes.",
+		     s->relayed);
+	sn_metrics_family(out, "sennit_accept_paused_total", "counter",
+			  "Times that accepting stopped for lack of descriptors.");
+	sn_metrics_u64(out, "sennit_accept_paused_total", NULL, 0, s->accept_paused);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy/stats.h - one worker's counters: plain integers, resolved when a snapshot is adopted,
+ * summed by the control thread when somebody asks. A copy is made on the worker's own thread
+ * (sn_stats_collect). */
+#ifndef SN_PROXY_STATS_H
+#define SN_PROXY_STATS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/metrics.h"
+
+/* Requests of one (direction, service, route, rule, backend). */
+struct sn_stats_block {
+	char *direction, *service, *route, *rule, *backend;
+	uint64_t requests;
+	uint64_t by_class[6]; /* 1xx..5xx by hundreds; 0: no response */
+	struct sn_histo latency;
+};
+
+enum sn_refusal_reason {
+	SN_REFUSE_BAD_REQUEST,
+	SN_REFUSE_NO_SERVICE,
+	SN_REFUSE_NO_ROUTE,
+	SN_REFUSE_NO_BACKEND,
+	SN_REFUSE_NO_ENDPOINTS,
+	SN_REFUSE_DENIED,
+	SN_REFUSE_CONNECT,
+	SN_REFUSE_UPSTREAM,
+	SN_REFUSE_TIMEOUT,
+	SN_REFUSE_OVERLOAD,
+	SN_REFUSE_NO_DESTINATION,
+	SN_REFUSE_CONNECTIONS,
+	SN_REFUSE_METHOD,
+	SN_REFUSE_HEADER_TIMEOUT,
+	SN_REFUSE_COUNT
+};
+const char *sn_refusal_name(enum sn_refusal_reason r);
+
+struct sn_stats {
+	struct sn_map blocks; /* key -> struct sn_stats_block, owned */
+	uint64_t refused[SN_REFUSE_COUNT];
+	uint64_t tcp_open[2], tcp_close[2]; /* by direction */
+	uint64_t rx_bytes[2], tx_bytes[2];  /* of accepted connections */
+	uint64_t accept_paused;
+	uint64_t relayed[2];
+};
+
+void sn_stats_init(struct sn_stats *s);
+void sn_stats_done(struct sn_stats *s);
+/* The block of that key, made if need be; NULL when out of memory. Lives as long as @s. */
+struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
+				      const char *service, const char *route, const char *rule,
+				      const char *backend);
+/* Adds all of @from to @into. Returns 0 or -SN_ENOMEM. */
+int sn_stats_add(struct sn_stats *into, const struct sn_stats *from);
+/* The families in Prometheus' text format. */
+void sn_stats_render(const struct sn_stats *s, struct sn_buf *out);
+
+#endif

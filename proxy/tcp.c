@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opaque connections: one dial, then bytes both ways. Also the dial for a client that says nothing,
+ * so that a server that speaks first is heard. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "proxy/conn.h"
+
+struct upstream {
+	struct sn_stream s;
+	struct sn_task release;
+	struct sn_conn *c;
+	struct sn_cluster *cluster;
+	struct sn_endpoint *endpoint;
+	uint64_t start_ns;
+};
+
+static struct upstream *up(struct sn_stream *s)
+{
+	return sn_container_of(s, struct upstream, s);
+}
+
+static void free_upstream(struct sn_task *t)
+{
+	free(sn_container_of(t, struct upstream, release));
+}
+
+static void end_endpoint(struct upstream *u, bool ok)
+{
+	uint64_t now = sn_loop_now_ns(u->c->w->loop);
+
+	if (u->endpoint)
+		sn_balance_done(u->cluster->balance, u->endpoint, now - u->start_ns, ok, now);
+	u->endpoint = NULL;
+}
+
+void sn_tcp_undial(struct sn_conn *c)
+{
+	struct upstream *u;
+
+	if (c->relay)
+		sn_relay_cancel(c->relay);
+	c->relay = NULL;
+	if (!c->u)
+		return;
+	u = up(c->u);
+	end_endpoint(u, false);
+	sn_stream_close(&u->s, c->state == SN_CONN_SNIFF);
+	sn_loop_defer(c->w->loop, &u->release, free_upstream);
+	c->u = NULL;
+}
+
+static void on_relay_end(struct sn_relay *r, void *arg, int code, uint64_t a_to_b, uint64_t b_to_a)
+{
+	struct sn_conn *c = arg;
+
+	(void)r;
+	(void)a_to_b;
+	(void)b_to_a;
+	c->relay = NULL;
+	if (code)
+		sn_stream_close(c->u, true);
+	end_endpoint(up(c->u), code == 0);
+	sn_conn_close(c, code != 0);
+}
+
+static void start_relay(struct sn_conn *c)
+{
+	c->state = SN_CONN_RELAY;
+	sn_loop_timer_cancel(c->w->loop, &c->timer);
+	c->relay = sn_relay_start(&c->d, c->u, sn_conn_input(c), c->w->timeouts.opaque_idle,
+				  on_relay_end, c);
+	c->w->stats.relayed[sn_conn_dir(c)]++;
+	if (!c->relay)
+		sn_conn_close(c, true);
+	else
+		sn_conn_consume(c, c->end - c->start);
+}
+
+/* The other side while it is dialled, and while a silent client is waited for. */
+static void on_upstream(struct sn_stream *s, unsigned events)
+{
+	struct upstream *u = up(s);
+	struct sn_conn *c = u->c;
+
+	if (events & SN_STREAM_FAILED) {
+		sn_conn_refused(c, SN_REFUSE_CONNECT, "cannot connect to the destination");
+		sn_conn_close(c, true);
+	} else if (!c->silent_dial) {
+		start_relay(c);
+	} else if (events & SN_STREAM_READABLE) {
+		start_relay(
+			c); /* the server speaks first (or ends): no HTTP request precedes that */
+	}
+}
+
+static int dial(struct sn_conn *c, const struct sn_addr *to, struct sn_cluster *cluster,
+		struct sn_endpoint *e)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return -SN_ENOMEM;
+	u->c = c;
+	u->cluster = cluster;
+	u->endpoint = e;
+	u->start_ns = sn_loop_now_ns(c->w->loop);
+	if (sn_stream_connect(&u->s, c->w->loop, to, c->w->timeouts.connect, on_upstream)) {
+		free(u);
+		return -SN_ESYS;
+	}
+	c->u = &u->s;
+	return 0;
+}
+
+static void give_up(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail)
+{
+	sn_conn_refused(c, reason, detail);
+	sn_conn_close(c, true);
+}
+
+void sn_tcp_begin(struct sn_conn *c)
+{
+	struct sn_cluster *cluster;
+	struct sn_endpoint *e;
+	struct sn_target t;
+
+	c->silent_dial = false;
+	if (c->u) { /* dialled already for a silent client */
+		if (!c->u->connecting)
+			start_relay(c);
+		return;
+	}
+	sn_loop_timer_cancel(c->w->loop, &c->timer);
+	sn_target_find(c, NULL, &t);
+	if (t.kind == SN_TARGET_REFUSE) {
+		give_up(c, t.reason, t.detail);
+	} else if (t.kind == SN_TARGET_DIRECT ||
+		   (c->conf->transparent && c->dst.family &&
+		    t.svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES)) {
+		/* bytes have no routes: they go where they were going */
+		if (dial(c, &c->dst, NULL, NULL))
+			give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+	} else {
+		cluster = sn_worker_cluster(c->w, t.svc, t.port);
+		e = cluster ? sn_balance_pick(cluster->balance, NULL, sn_loop_now_ns(c->w->loop))
+			    : NULL;
+		if (!e) {
+			give_up(c, SN_REFUSE_NO_ENDPOINTS, t.svc->name);
+		} else if (dial(c, &e->addr, cluster, e)) {
+			sn_balance_done(cluster->balance, e, 0, false, sn_loop_now_ns(c->w->loop));
+			give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+		}
+	}
+}
+
+void sn_tcp_dial_silent(struct sn_conn *c)
+{
+	if (c->u || !c->conf->transparent || c->dst.family == 0)
+		return;
+	c->silent_dial = true;
+	if (dial(c, &c->dst, NULL, NULL))
+		give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When to look again. A mounted ConfigMap changes by a rename of its "..data" link: inotify on the
+ * directory sees that; an editor's save is a rename or a write. Network file systems tell nothing,
+ * so a directory is also looked at every 5 s. Events within 20 ms are one look. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "proxy/control.h"
+
+#define QUIET_MS 20
+#define POLL_MS 5000
+#define EVENTS (IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE | IN_ONLYDIR)
+
+struct sn_watch {
+	struct sn_io io;
+	struct sn_control *c;
+	struct sn_timer quiet, poll;
+};
+
+static void on_quiet(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_watch *w = sn_container_of(t, struct sn_watch, quiet);
+
+	(void)now_ms;
+	sn_control_reload(w->c);
+}
+
+static void on_poll(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_watch *w = sn_container_of(t, struct sn_watch, poll);
+
+	(void)now_ms;
+	sn_loop_timer(w->c->loop, &w->poll, POLL_MS);
+	sn_control_reload(w->c);
+}
+
+static void on_inotify(struct sn_io *io, uint32_t events)
+{
+	struct sn_watch *w = sn_container_of(io, struct sn_watch, io);
+	char sink[4096] __attribute__((aligned(8)));
+
+	(void)events;
+	while (read(io->fd, sink, sizeof(sink)) > 0) {
+	}
+	if (!sn_timer_is_set(&w->quiet))
+		sn_loop_timer(w->c->loop, &w->quiet, QUIET_MS);
+}
+
+/* Watches the directory that @path is, or lies in. */
+static void watch_place(struct sn_watch *w, const char *path, bool is_dir)
+{
+	char dir[PATH_MAX];
+	char *slash;
+
+	if (sn_slice_copy(sn_slice_cstr(path), dir, sizeof(dir)))
+		return;
+	slash = strrchr(dir, '/');
+	if (!is_dir) {
+		if (!slash)
+			strncpy(dir, ".", sizeof(dir));
+		else if (slash == dir)
+			dir[1] = 0;
+		else
+			*slash = 0;
+	}
+	if (inotify_add_watch(w->io.fd, dir, EVENTS) < 0)
+		sn_warn("config", "cannot watch %s: %s", dir, strerror(errno));
+}
+
+struct sn_watch *sn_watch_new(struct sn_control *c)
+{
+	struct sn_watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->c = c;
+	sn_timer_init(&w->quiet, on_quiet);
+	sn_timer_init(&w->poll, on_poll);
+	w->io.cb = on_inotify;
+	w->io.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (w->io.fd < 0 || sn_loop_add(c->loop, &w->io, EPOLLIN, true)) {
+		sn_warn("config", "cannot watch files: %s", strerror(errno));
+		sn_watch_free(w);
+		return NULL;
+	}
+	watch_place(w, c->path, c->is_dir);
+	if (c->is_dir)
+		sn_loop_timer(c->loop, &w->poll, POLL_MS);
+	return w;
+}
+
+static void watch_endpoint_file(void *arg, const char *path)
+{
+	watch_place(arg, path, false);
+}
+
+void sn_watch_files(struct sn_watch *w, const struct sn_config *conf)
+{
+	sn_config_each_endpoint_file(conf, watch_endpoint_file, w);
+}
+
+void sn_watch_free(struct sn_watch *w)
+{
+	if (!w)
+		return;
+	sn_loop_timer_cancel(w->c->loop, &w->quiet);
+	sn_loop_timer_cancel(w->c->loop, &w->poll);
+	if (w->io.fd >= 0) {
+		sn_loop_del(w->c->loop, &w->io);
+		close(w->io.fd);
+	}
+	free(w);
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's life: bind, run, adopt snapshots, drain, end. Pools and balancers live here, across
+ * snapshots, keyed by names and addresses that stay. */
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "proxy/conn.h"
+
+#define SWEEP_MS 60000
+#define STACK_BYTES (256u * 1024)
+#define DIRECT_POOLS_MAX 4096
+
+struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct sn_err *err)
+{
+	struct sn_worker *w = calloc(1, sizeof(*w));
+	size_t i, k, n = 0;
+
+	if (!w)
+		goto oom;
+	w->boot = boot;
+	w->index = index;
+	w->limits = boot->limits;
+	w->timeouts = boot->timeouts;
+	sn_list_init(&w->connections);
+	sn_map_init(&w->clusters);
+	sn_map_init(&w->direct);
+	sn_stats_init(&w->stats);
+	sn_buf_init(&w->scratch, 4u << 20);
+	sn_rng_seed(&w->rng, sn_rng_entropy());
+	w->loop = sn_loop_new(NULL, err);
+	if (!w->loop)
+		goto fail;
+	for (i = 0; i < boot->n_listeners; i++)
+		n += boot->listeners[i].n_addresses;
+	w->listens = calloc(n ? n : 1, sizeof(*w->listens));
+	if (!w->listens)
+		goto oom;
+	for (i = 0; i < boot->n_listeners; i++)
+		for (k = 0; k < boot->listeners[i].n_addresses; k++) {
+			struct sn_listen *l = &w->listens[w->n_listens];
+			struct sn_addr *at = &boot->listeners[i].addresses[k];
+			struct sn_err why = {0};
+			int fd = sn_listener_bind(at, true, 1024, at, &why);
+
+			if (fd < 0 && at->family == AF_INET6 &&
+			    (why.os_errno == EAFNOSUPPORT || why.os_errno == EADDRNOTAVAIL)) {
+				sn_info("proxy", "listener %s: %s; going on without IPv6",
+					boot->listeners[i].name, why.msg);
+				continue;
+			}
+			if (fd < 0) {
+				*err = why;
+				sn_err_wrap(err, "listener %s", boot->listeners[i].name);
+				goto fail;
+			}
+			l->worker = w;
+			l->conf = &boot->listeners[i];
+			if (sn_listener_start(&l->listener, w->loop, fd, sn_conn_accept)) {
+				sn_err_set(err, SN_ESYS, "listener %s: cannot be watched",
+					   boot->listeners[i].name);
+				goto fail;
+			}
+			w->n_listens++;
+		}
+	return w;
+oom:
+	sn_err_set(err, SN_ENOMEM, "worker: out of memory");
+fail:
+	sn_worker_free(w);
+	return NULL;
+}
+
+static void *run(void *arg)
+{
+	struct sn_worker *w = arg;
+
+	sn_loop_run(w->loop);
+	return NULL;
+}
+
+static void on_sweep(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_worker *w = sn_container_of(t, struct sn_worker, sweep);
+	struct sn_map_entry *e, *next;
+
+	(void)now_ms;
+	for (e = sn_map_first(&w->direct); e; e = next) {
+		struct sn_pool *p = sn_map_value(e);
+
+		next = sn_map_next(e);
+		if (sn_pool_is_unused(p)) {
+			sn_map_take(&w->direct, sn_slice((const char *)sn_pool_addr(p),
+							 sizeof(struct sn_addr)));
+			sn_pool_retire(p);
+		}
+	}
+	if (sn_map_count(&w->direct))
+		sn_loop_timer(w->loop, &w->sweep, SWEEP_MS);
+}
+
+int sn_worker_start(struct sn_worker *w, struct sn_err *err)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int rc;
+
+	sn_timer_init(&w->sweep, on_sweep);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	sigfillset(&all); /* signals are the control thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	w->started = true;
+	rc = pthread_create(&w->thread, &attr, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return rc ? sn_err_sys(err, rc, "cannot start a worker thread") : 0;
+}
+
+/* --- snapshots ----------------------------------------------------------------------------------
+ */
+
+struct handover {
+	struct sn_task task;
+	struct sn_worker *w;
+	struct sn_snapshot *snap;
+	struct sn_config_limits limits;
+	struct sn_config_timeouts timeouts;
+};
+
+static void free_cluster(void *p)
+{
+	struct sn_cluster *c = p;
+
+	sn_balance_free(c->balance);
+	free(c);
+}
+
+/* Clusters of services that went away give up their pools; requests in flight keep theirs. */
+static void forget_old_clusters(struct sn_worker *w)
+{
+	struct sn_map_entry *e, *next;
+
+	for (e = sn_map_first(&w->clusters); e; e = next) {
+		struct sn_cluster *c = sn_map_value(e);
+		struct sn_slice key = sn_slice_cstr(sn_map_key(e)), name = key;
+
+		next = sn_map_next(e);
+		name = sn_slice_cut(&name, '\n');
+		if (!sn_snapshot_by_name(w->snap, name))
+			sn_balance_update(c->balance, NULL, 0, sn_loop_now_ns(w->loop));
+	}
+}
+
+static void adopt(struct sn_task *t)
+{
+	struct handover *h = sn_container_of(t, struct handover, task);
+	struct sn_worker *w = h->w;
+
+	sn_snapshot_unref(w->snap);
+	w->snap = h->snap;
+	w->limits = h->limits;
+	w->timeouts = h->timeouts;
+	forget_old_clusters(w);
+	free(h);
+}
+
+void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c)
+{
+	struct handover *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		sn_error("proxy", "out of memory: worker %u keeps its old routes", w->index);
+		return;
+	}
+	h->w = w;
+	h->snap = sn_snapshot_ref(c->snapshot);
+	h->limits = c->limits;
+	h->timeouts = c->timeouts;
+	/* Before its thread runs at once: the first connection it accepts must find routes. */
+	if (w->started)
+		sn_loop_post(w->loop, &h->task, adopt);
+	else
+		adopt(&h->task);
+}
+
+/* --- clusters -----------------------------------------------------------------------------------
+ */
+
+static void endpoint_gone(struct sn_endpoint *e, void *arg)
+{
+	(void)arg;
+	if (e->user)
+		sn_pool_retire(e->user);
+}
+
+static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t port)
+{
+	size_t n =
+		svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES ? svc->n_addresses : svc->n_endpoints;
+	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
+	size_t i, used = 0;
+	int rc;
+
+	if (!items)
+		return -SN_ENOMEM;
+	for (i = 0; i < n; i++) {
+		if (svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES) {
+			if (port == 0)
+				continue;
+			items[used].addr = svc->addresses[i];
+			items[used].addr.port = port;
+			items[used++].weight = 1;
+		} else if (svc->endpoints[i].service_port == 0 ||
+			   svc->endpoints[i].service_port == port) {
+			items[used].addr = svc->endpoints[i].addr;
+			items[used++].weight = svc->endpoints[i].weight;
+		}
+	}
+	rc = sn_balance_update(c->balance, items, used, sn_loop_now_ns(c->worker->loop));
+	free(items);
+	return rc;
+}
+
+static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_service *svc,
+				      struct sn_slice key)
+{
+	struct sn_cluster *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->worker = w;
+	c->algorithm = svc->policy.algorithm;
+	c->balance = sn_balance_new(c->algorithm, sn_rng_next(&w->rng));
+	if (!c->balance || sn_map_put(&w->clusters, key, c, NULL)) {
+		free_cluster(c);
+		return NULL;
+	}
+	sn_balance_on_gone(c->balance, endpoint_gone, NULL);
+	return c;
+}
+
+struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
+				     uint16_t port)
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text), "%s\n%u\n%d", svc->name, port,
+			 (int)svc->policy.algorithm);
+	struct sn_slice key = sn_slice(text, (size_t)n);
+	struct sn_cluster *c = sn_map_find(&w->clusters, key);
+
+	if (!c)
+		c = new_cluster(w, svc, key);
+	if (!c || c->generation == w->snap->generation)
+		return c;
+	c->settings = (struct sn_pool_settings){
+		.idle_timeout_ms = svc->policy.idle_timeout_ms,
+		.connect_timeout_ms = w->timeouts.connect,
+		.max_connections = svc->policy.max_connections,
+		.max_pending = svc->policy.max_pending,
+		.cluster_address = svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES,
+	};
+	if (fill(c, svc, port))
+		return NULL;
+	c->generation = w->snap->generation;
+	return c;
+}
+
+struct sn_pool *sn_cluster_pool(struct sn_cluster *c, struct sn_endpoint *e)
+{
+	if (!e->user)
+		e->user = sn_pool_new(c->worker->loop, &e->addr, &c->settings);
+	else
+		sn_pool_configure(e->user, &c->settings);
+	return e->user;
+}
+
+struct sn_pool *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to)
+{
+	struct sn_slice key = sn_slice((const char *)to, sizeof(*to));
+	struct sn_pool *p = sn_map_find(&w->direct, key);
+	struct sn_pool_settings s = {.idle_timeout_ms = 30000,
+				     .connect_timeout_ms = w->timeouts.connect,
+				     .max_connections = 10000,
+				     .max_pending = 0,
+				     .cluster_address = true};
+
+	if (p)
+		return p;
+	if (sn_map_count(&w->direct) >= DIRECT_POOLS_MAX)
+		on_sweep(&w->sweep, 0);
+	p = sn_pool_new(w->loop, to, &s);
+	if (p && sn_map_put(&w->direct, key, p, NULL)) {
+		sn_pool_retire(p);
+		return NULL;
+	}
+	if (p && !sn_timer_is_set(&w->sweep))
+		sn_loop_timer(w->loop, &w->sweep, SWEEP_MS);
+	return p;
+}
+
+bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_listens; i++)
+		if (sn_addr_eq(&w->listens[i].listener.local, a))
+			return true;
+	return false;
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+struct order {
+	struct sn_task task;
+	struct sn_worker *w;
+	enum { ORDER_DRAIN, ORDER_STOP, ORDER_FORCE } what;
+};
+
+void sn_worker_check_done(struct sn_worker *w)
+{
+	if (w->stopping && w->n_connections == 0)
+		sn_loop_stop(w->loop);
+}
+
+static void obey(struct sn_task *t)
+{
+	struct order *o = sn_container_of(t, struct order, task);
+	struct sn_worker *w = o->w;
+	size_t i;
+
+	w->draining = true;
+	if (o->what != ORDER_DRAIN) {
+		w->stopping = true;
+		for (i = 0; i < w->n_listens; i++)
+			sn_listener_close(&w->listens[i].listener);
+		sn_list_each(&w->connections, it, tmp)
+			sn_conn_wind_up(sn_conn_of(it), o->what == ORDER_FORCE);
+		sn_worker_check_done(w);
+	}
+	free(o);
+}
+
+static void order(struct sn_worker *w, int what)
+{
+	struct order *o = calloc(1, sizeof(*o));
+
+	if (!o) {
+		sn_loop_stop(w->loop);
+		return;
+	}
+	o->w = w;
+	o->what = what;
+	sn_loop_post(w->loop, &o->task, obey);
+}
+
+void sn_worker_drain(struct sn_worker *w)
+{
+	order(w, ORDER_DRAIN);
+}
+
+void sn_worker_stop(struct sn_worker *w, bool force)
+{
+	order(w, force ? ORDER_FORCE : ORDER_STOP);
+}
+
+/* --- statistics ---------------------------------------------------------------------------------
+ */
+
+struct request_copy {
+	struct sn_task task;
+	struct sn_refcount refs; /* asker and worker */
+	struct sn_worker *w;
+	struct sn_stats copy;
+	int rc;
+	bool done;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+};
+
+static void copy_unref(struct request_copy *q)
+{
+	if (!sn_refcount_dec(&q->refs))
+		return;
+	sn_stats_done(&q->copy);
+	pthread_mutex_destroy(&q->lock);
+	pthread_cond_destroy(&q->cond);
+	free(q);
+}
+
+static void copy_stats(struct sn_task *t)
+{
+	struct request_copy *q = sn_container_of(t, struct request_copy, task);
+	size_t i;
+
+	for (i = 0; i < q->w->n_listens; i++)
+		q->copy.accept_paused += q->w->listens[i].listener.paused_total;
+	q->rc = sn_stats_add(&q->copy, &q->w->stats);
+	pthread_mutex_lock(&q->lock);
+	q->done = true;
+	pthread_cond_signal(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+	copy_unref(q);
+}
+
+int sn_worker_collect(struct sn_worker *w, struct sn_stats *into)
+{
+	struct request_copy *q = calloc(1, sizeof(*q));
+	struct timespec until;
+	int rc = 0;
+
+	if (!q)
+		return -SN_ENOMEM;
+	sn_refcount_init(&q->refs);
+	sn_refcount_inc(&q->refs);
+	sn_stats_init(&q->copy);
+	q->w = w;
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->cond, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 1;
+	sn_loop_post(w->loop, &q->task, copy_stats);
+	pthread_mutex_lock(&q->lock);
+	while (!q->done && rc == 0)
+		rc = pthread_cond_timedwait(&q->cond, &q->lock, &until);
+	rc = q->done ? q->rc : -SN_ETIMEOUT;
+	pthread_mutex_unlock(&q->lock);
+	if (rc == 0)
+		rc = sn_stats_add(into, &q->copy);
+	copy_unref(q);
+	return rc;
+}
+
+void sn_worker_free(struct sn_worker *w)
+{
+	struct sn_map_entry *e;
+	size_t i;
+
+	if (!w)
+		return;
+	for (i = 0; i < w->n_listens; i++)
+		sn_listener_close(&w->listens[i].listener);
+	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
+	sn_map_done(&w->clusters, free_cluster);
+	for (e = sn_map_first(&w->direct); e; e = sn_map_next(e))
+		sn_pool_retire(sn_map_value(e));
+	sn_map_done(&w->direct, NULL);
+	sn_exchange_free_all(w);
+	sn_loop_free(w->loop);
+	sn_snapshot_unref(w->snap);
+	sn_stats_done(&w->stats);
+	sn_buf_done(&w->scratch);
+	free(w->listens);
+	free(w);
+}

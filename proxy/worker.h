@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy/worker.h - one data-plane thread: a loop, its listeners, connections, pools, balancers and
+ * statistics. Nothing here is shared with another worker; the control thread talks to it by posts.
+ */
+#ifndef SN_PROXY_WORKER_H
+#define SN_PROXY_WORKER_H
+
+#include <pthread.h>
+
+#include "base/num.h"
+#include "http/message.h"
+#include "http/pool.h"
+#include "mesh/balance.h"
+#include "net/listener.h"
+#include "proxy/config.h"
+#include "proxy/stats.h"
+
+/* Endpoints of one service at one port, as this worker uses them. */
+struct sn_cluster {
+	struct sn_balance *balance;
+	struct sn_worker *worker;
+	struct sn_pool_settings settings;
+	enum sn_balance_algorithm algorithm;
+	uint64_t generation; /* of the snapshot that it was last filled from */
+};
+
+struct sn_listen {
+	struct sn_listener listener;
+	struct sn_worker *worker;
+	const struct sn_config_listener
+		*conf; /* of the first configuration: listeners do not change */
+};
+
+struct sn_exchange;
+
+struct sn_worker {
+	struct sn_loop *loop;
+	pthread_t thread;
+	unsigned index;
+	struct sn_config *boot; /* listeners and their names: as started */
+	struct sn_config_limits limits;
+	struct sn_config_timeouts timeouts;
+	struct sn_snapshot *snap;
+	struct sn_listen *listens;
+	size_t n_listens;
+	struct sn_list connections;
+	uint32_t n_connections;
+	uint32_t n_requests;	/* in flight */
+	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
+	struct sn_map direct;	/* address -> struct sn_pool: traffic to original destinations */
+	struct sn_timer sweep;	/* of unused direct pools */
+	struct sn_stats stats;
+	struct sn_rng rng;
+	struct sn_buf scratch; /* heads are assembled here */
+	struct sn_exchange *free_exchanges;
+	unsigned n_free_exchanges;
+	bool started;  /* its thread runs (control thread only) */
+	bool draining; /* inbound says Connection: close */
+	bool stopping; /* all of it does, and idle connections close */
+};
+
+/* Creates worker @index with its listeners bound. @boot is borrowed for the worker's life. */
+struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct sn_err *err);
+int sn_worker_start(struct sn_worker *w, struct sn_err *err);
+/* From the control thread: adopt this snapshot (a reference is taken). */
+void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c);
+void sn_worker_drain(struct sn_worker *w);
+/* Stops accepting, closes idle connections; when nothing is left, or @force, the thread ends. */
+void sn_worker_stop(struct sn_worker *w, bool force);
+/* Copies the worker's statistics into @into, on the worker's thread; waits up to a second.
+ * Returns 0, -SN_ETIMEOUT or -SN_ENOMEM. */
+int sn_worker_collect(struct sn_worker *w, struct sn_stats *into);
+/* After the thread has ended. */
+void sn_worker_free(struct sn_worker *w);
+
+/* --- for the connections (worker's thread) --- */
+
+/* The cluster of @svc at @port, filled from the current snapshot; NULL when out of memory. */
+struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
+				     uint16_t port);
+/* The pool of an endpoint of @c (made on first use). */
+struct sn_pool *sn_cluster_pool(struct sn_cluster *c, struct sn_endpoint *e);
+/* The pool to an original destination. */
+struct sn_pool *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to);
+/* Called when a connection has gone or become idle while stopping. */
+void sn_worker_check_done(struct sn_worker *w);
+/* True for any of our own listening addresses. */
+bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a);
+
+#endif
