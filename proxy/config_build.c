@@ -137,29 +137,61 @@ static void build_rule(struct build *b, const char *route_name, const struct raw
 	build_backends(b, raw, r);
 }
 
-static void build_routes(struct build *b, const struct raw_service *raw, struct sn_service *svc)
+static bool applies(const struct raw_route *r, int64_t port)
 {
-	struct sn_rule *rules;
-	size_t n = 0, i, j, at = 0;
+	size_t i;
 
-	if (raw->n_routes == 0)
-		return;
+	for (i = 0; i < r->n_ports; i++)
+		if (r->ports[i] == port)
+			return true;
+	return r->n_ports == 0;
+}
+
+/* The routes that apply to @port (-1: those that name no ports), compiled; NULL when there are
+ * none. */
+static struct sn_route_table *compile_routes(struct build *b, const struct raw_service *raw,
+					     int64_t port)
+{
+	struct sn_route_table *table;
+	struct sn_rule *rules;
+	size_t n = 0, n_routes = 0, i, j, at = 0;
+
 	for (i = 0; i < raw->n_routes; i++)
-		n += raw->routes[i].n_rules;
+		if (applies(&raw->routes[i], port)) {
+			n += raw->routes[i].n_rules;
+			n_routes++;
+		}
+	if (n_routes == 0)
+		return NULL;
 	rules = take(b, n, sizeof(*rules));
 	for (i = 0; i < raw->n_routes && rules; i++) {
 		const char *name = keep(b, raw->routes[i].name);
 
-		for (j = 0; j < raw->routes[i].n_rules; j++, at++) {
+		for (j = 0; applies(&raw->routes[i], port) && j < raw->routes[i].n_rules;
+		     j++, at++) {
 			rules[at].id = (uint32_t)at;
 			build_rule(b, name, &raw->routes[i].rules[j], &rules[at]);
 		}
 	}
 	if (b->oom)
-		return;
-	svc->table = sn_route_compile(&b->snap->arena, rules, n);
-	if (!svc->table)
-		b->oom = true;
+		return NULL;
+	table = sn_route_compile(&b->snap->arena, rules, n);
+	b->oom |= !table;
+	return table;
+}
+
+static void build_routes(struct build *b, const struct raw_service *raw, struct sn_service *svc)
+{
+	bool by_port = false;
+	size_t i;
+
+	for (i = 0; i < raw->n_routes; i++)
+		by_port |= raw->routes[i].n_ports > 0;
+	svc->table = compile_routes(b, raw, -1);
+	for (i = 0; by_port && i < svc->n_ports && !b->oom; i++) {
+		svc->ports[i].own_table = true;
+		svc->ports[i].table = compile_routes(b, raw, svc->ports[i].port);
+	}
 }
 
 /* --- endpoints ----------------------------------------------------------------------------------
@@ -326,23 +358,32 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 }
 
 /* Backends by name -> index; a name that nobody has stays -1 and answers 500. */
+static void resolve_table(struct build *b, const struct sn_route_table *t)
+{
+	size_t r, k;
+
+	for (r = 0; t && r < sn_route_count(t); r++) {
+		const struct sn_rule *rule = sn_route_rule(t, r);
+
+		for (k = 0; k < rule->n_backends; k++) {
+			const struct sn_service *svc =
+				sn_snapshot_by_name(b->snap, sn_slice_cstr(rule->backends[k].name));
+
+			rule->backends[k].service_id = svc ? (int32_t)svc->id : -1;
+		}
+	}
+}
+
 static void resolve_backends(struct build *b)
 {
-	size_t i, r, k;
+	size_t i, k;
 
 	for (i = 0; i < b->snap->n_services; i++) {
-		struct sn_route_table *t = b->snap->services[i].table;
+		struct sn_service *svc = &b->snap->services[i];
 
-		for (r = 0; t && r < sn_route_count(t); r++) {
-			const struct sn_rule *rule = sn_route_rule(t, r);
-
-			for (k = 0; k < rule->n_backends; k++) {
-				const struct sn_service *svc = sn_snapshot_by_name(
-					b->snap, sn_slice_cstr(rule->backends[k].name));
-
-				rule->backends[k].service_id = svc ? (int32_t)svc->id : -1;
-			}
-		}
+		resolve_table(b, svc->table);
+		for (k = 0; k < svc->n_ports; k++)
+			resolve_table(b, svc->ports[k].table);
 	}
 }
 

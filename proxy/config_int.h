@@ -76,6 +76,8 @@ struct raw_rule {
 
 struct raw_route {
 	const char *name;
+	int64_t *ports;
+	size_t n_ports;
 	struct raw_rule *rules;
 	size_t n_rules;
 };

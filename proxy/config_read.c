@@ -81,6 +81,12 @@ static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
 	sn_buf_init(text, SN_YAML_INPUT_MAX + 65536 * 2);
 	fs->n++;
 	rc = read_whole(path, text);
+	if (rc == -ENOENT) { /* a link whose target is not there yet: as if it were not there */
+		fs->n--;
+		free(fs->names[fs->n]);
+		sn_buf_done(text);
+		return 0;
+	}
 	if (rc == -EFBIG)
 		sn_buf_printf(messages, "%s:1:1: larger than 1 MiB\n", path);
 	else if (rc)

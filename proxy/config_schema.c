@@ -298,20 +298,29 @@ static const struct sn_conf_field rule_fields[] = {{.key = "name",
 static const struct sn_conf_object rule = {"rule", sizeof(struct raw_rule), rule_fields, NULL};
 static const struct sn_conf_field rule_item = {.type = SN_CONF_OBJECT, .object = &rule};
 
-static const struct sn_conf_field route_fields[] = {{.key = "name",
-						     .type = SN_CONF_STR,
-						     .min = 1,
-						     .max = 253,
-						     AT(raw_route, name),
-						     .flags = SN_CONF_REQUIRED,
-						     .help = "for people and statistics"},
-						    {.key = "rules",
-						     .type = SN_CONF_LIST,
-						     .max = 64,
-						     AT(raw_route, rules),
-						     COUNT(raw_route, n_rules),
-						     .item = &rule_item},
-						    END};
+static const struct sn_conf_field port_number = {.type = SN_CONF_INT, .min = 1, .max = 65535};
+static const struct sn_conf_field route_fields[] = {
+	{.key = "name",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 253,
+	 AT(raw_route, name),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "for people and statistics"},
+	{.key = "ports",
+	 .type = SN_CONF_LIST,
+	 .max = 100,
+	 AT(raw_route, ports),
+	 COUNT(raw_route, n_ports),
+	 .item = &port_number,
+	 .help = "only for these ports of the service; absent: all"},
+	{.key = "rules",
+	 .type = SN_CONF_LIST,
+	 .max = 64,
+	 AT(raw_route, rules),
+	 COUNT(raw_route, n_rules),
+	 .item = &rule_item},
+	END};
 static const struct sn_conf_object route = {"route", sizeof(struct raw_route), route_fields, NULL};
 static const struct sn_conf_field route_item = {.type = SN_CONF_OBJECT, .object = &route};
 

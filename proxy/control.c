@@ -218,15 +218,14 @@ static void *join_workers(void *arg)
 static void on_propagated(struct sn_timer *t, uint64_t now_ms)
 {
 	struct sn_control *c = sn_container_of(t, struct sn_control, propagation);
-	pthread_t joiner;
 
 	(void)now_ms;
 	c->phase = SN_STOPPING;
 	stop_workers(c, false);
 	sn_loop_timer(c->loop, &c->drain_limit, c->boot->timeouts.drain);
-	if (pthread_create(&joiner, NULL, join_workers, c))
+	if (pthread_create(&c->joiner, NULL, join_workers, c))
 		exit(1); /* no memory for a thread: nothing is left to be orderly with */
-	pthread_detach(joiner);
+	c->joining = true;
 }
 
 void sn_control_shutdown(struct sn_control *c)
@@ -401,6 +400,8 @@ int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, b
 		return err.code == SN_ESYS ? 1 : 2;
 	}
 	sn_loop_run(l);
+	if (c.joining) /* it may still be inside sn_loop_stop() */
+		pthread_join(c.joiner, NULL);
 	sn_info("proxy", "ended");
 	sn_watch_free(c.watch);
 	sn_responder_free(c.admin);

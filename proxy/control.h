@@ -29,6 +29,8 @@ struct sn_control {
 	uint64_t generation;
 	struct sn_timer wait_for_routes, propagation, drain_limit;
 	struct sn_io signals;
+	pthread_t joiner; /* waits for the workers' threads, then ends the loop */
+	bool joining;
 	uint64_t started_ms;
 };
 

@@ -232,16 +232,17 @@ static void on_ready(struct sn_waiter *w, struct sn_upstream *u, int code)
 static bool choose_backend(struct sn_exchange *x, const struct sn_target *t,
 			   const struct sn_service **ret_svc, uint16_t *ret_port)
 {
+	const struct sn_route_table *table = sn_service_table(t->svc, t->port);
 	const struct sn_backend_ref *ref;
 	size_t i;
 
 	*ret_svc = t->svc;
 	*ret_port = t->port;
 	x->backend = t->svc->name;
-	if (!t->svc->table)
+	if (!table)
 		return true;
 	if (!x->rule) {
-		x->rule = sn_route_match(t->svc->table, &x->req);
+		x->rule = sn_route_match(table, &x->req);
 		if (!x->rule) {
 			x->stats = sn_stats_block(&x->c->w->stats, "outbound", t->svc->name, "", "",
 						  "");

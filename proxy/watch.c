@@ -2,8 +2,10 @@
 /* When to look again. A mounted ConfigMap changes by a rename of its "..data" link: inotify on the
  * directory sees that; an editor's save is a rename or a write. Network file systems tell nothing,
  * so a directory is also looked at every 5 s. Events within 20 ms are one look. */
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -73,6 +75,28 @@ static void watch_place(struct sn_watch *w, const char *path, bool is_dir)
 		sn_warn("config", "cannot watch %s: %s", dir, strerror(errno));
 }
 
+/* A link in the directory may point to a file that changes elsewhere: watch that place as well. */
+static void watch_links(struct sn_watch *w, const char *dir)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	struct dirent *e;
+	DIR *d = opendir(dir);
+	ssize_t n;
+
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] == '.' ||
+		    snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) >= (int)sizeof(path))
+			continue;
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n <= 0 || target[0] != '/')
+			continue; /* a plain file, or a mounted ConfigMap's own link */
+		target[n] = 0;
+		watch_place(w, target, false);
+	}
+	if (d)
+		closedir(d);
+}
+
 struct sn_watch *sn_watch_new(struct sn_control *c)
 {
 	struct sn_watch *w = calloc(1, sizeof(*w));
@@ -90,8 +114,10 @@ struct sn_watch *sn_watch_new(struct sn_control *c)
 		return NULL;
 	}
 	watch_place(w, c->path, c->is_dir);
-	if (c->is_dir)
+	if (c->is_dir) {
+		watch_links(w, c->path);
 		sn_loop_timer(c->loop, &w->poll, POLL_MS);
+	}
 	return w;
 }
 

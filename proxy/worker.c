@@ -320,10 +320,12 @@ bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a)
 /* --- the end ------------------------------------------------------------------------------------
  */
 
+enum order_kind { ORDER_DRAIN, ORDER_STOP, ORDER_FORCE };
+
 struct order {
 	struct sn_task task;
 	struct sn_worker *w;
-	enum { ORDER_DRAIN, ORDER_STOP, ORDER_FORCE } what;
+	enum order_kind what;
 };
 
 void sn_worker_check_done(struct sn_worker *w)
@@ -350,7 +352,7 @@ static void obey(struct sn_task *t)
 	free(o);
 }
 
-static void order(struct sn_worker *w, int what)
+static void order(struct sn_worker *w, enum order_kind what)
 {
 	struct order *o = calloc(1, sizeof(*o));
 

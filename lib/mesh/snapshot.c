@@ -173,3 +173,10 @@ const struct sn_service_port *sn_service_pick_port(const struct sn_service *svc,
 		p = sn_service_find_port(svc, 80);
 	return p ? p : &svc->ports[0];
 }
+
+const struct sn_route_table *sn_service_table(const struct sn_service *svc, uint16_t port)
+{
+	const struct sn_service_port *p = sn_service_find_port(svc, port);
+
+	return p && p->own_table ? p->table : svc->table;
+}

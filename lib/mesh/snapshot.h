@@ -29,6 +29,8 @@ enum sn_port_protocol {
 struct sn_service_port {
 	uint16_t port;
 	enum sn_port_protocol protocol;
+	bool own_table; /* routes that name ports: `table` is this port's, may be NULL */
+	struct sn_route_table *table; /* else the service's */
 };
 
 struct sn_endpoint_spec {
@@ -98,6 +100,8 @@ const struct sn_service *sn_snapshot_by_name(const struct sn_snapshot *s, struct
 /* The port that a request by Host means: @asked if listed, else the only one, else 80, else the
  * first, 0: none listed. */
 const struct sn_service_port *sn_service_pick_port(const struct sn_service *svc, uint16_t asked);
+/* The routes for requests to @port; NULL: everything goes to the service itself. */
+const struct sn_route_table *sn_service_table(const struct sn_service *svc, uint16_t port);
 const struct sn_service_port *sn_service_find_port(const struct sn_service *svc, uint16_t port);
 
 #endif
