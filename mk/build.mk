@@ -41,7 +41,7 @@ $(BIN)/sennit-proxy: $(OUT)/obj/proxy/main.o $(AR_PROXY)
 $(BIN)/sennit-operator: $(OUT)/obj/operator/main.o $(AR_OPERATOR)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(if $(wildcard lib/kube/client.c),$(LIBS_CURL)) $(if $(wildcard operator/serve/ws.c),$(LIBS_WS) $(LIBS_X509)) -lm
 
 $(BIN)/sennit-init: $(OUT)/obj/init/main.o $(AR_INIT)
 	$(call say,LD,$@)

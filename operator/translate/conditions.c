@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said about a resource: conditions with the Gateway API's types and reasons. */
+#include <stdio.h>
+
+#include "operator/translate/refs.h"
+#include "operator/translate/translate.h"
+
+static const struct sn_val *refs_of(const struct sn_object *o)
+{
+	return sn_val_path(o->val,
+			   o->kind == SN_KIND_MESHROUTE ? "spec.parentRefs" : "spec.targetRefs");
+}
+
+size_t sn_translate_parents(const struct sn_object *o)
+{
+	return sn_val_len(refs_of(o));
+}
+
+static void accepted(const struct sn_index *idx, const struct sn_object *o, size_t i,
+		     struct sn_condition *c)
+{
+	struct sn_ref r = sn_ref_parent(idx, o, sn_val_at(refs_of(o), i));
+	const char *missing = o->kind == SN_KIND_MESHROUTE ? "NoMatchingParent" : "TargetNotFound";
+
+	*c = (struct sn_condition){.type = "Accepted", .status = r.result == SN_REF_OK};
+	switch (r.result) {
+	case SN_REF_OK:
+		c->reason = "Accepted";
+		snprintf(c->message, sizeof(c->message), "attached to Service %s/%s", r.ns, r.name);
+		break;
+	case SN_REF_UNSUPPORTED:
+		c->reason = "UnsupportedValue";
+		snprintf(c->message, sizeof(c->message),
+			 "Service %s/%s is headless, of type ExternalName or has no selector: it "
+			 "is passed through",
+			 r.ns, r.name);
+		break;
+	case SN_REF_INVALID_KIND:
+		c->reason = "InvalidKind";
+		snprintf(c->message, sizeof(c->message),
+			 "only kind Service of the core group is supported");
+		break;
+	case SN_REF_NO_PORT:
+		c->reason = missing;
+		snprintf(c->message, sizeof(c->message), "Service %s/%s has no port %lld", r.ns,
+			 r.name, (long long)r.port);
+		break;
+	default:
+		c->reason = missing;
+		snprintf(c->message, sizeof(c->message), "there is no Service %s/%s", r.ns, r.name);
+		break;
+	}
+}
+
+static void describe(const struct sn_ref *r, struct sn_condition *c)
+{
+	c->status = false;
+	c->reason = sn_ref_reason(r->result);
+	switch (r->result) {
+	case SN_REF_NOT_PERMITTED:
+		snprintf(c->message, sizeof(c->message),
+			 "backend %s/%s is in another namespace, and ReferenceGrants are not read "
+			 "yet: 500 for its share",
+			 r->ns, r->name);
+		break;
+	case SN_REF_UNSUPPORTED:
+		snprintf(c->message, sizeof(c->message),
+			 "backend Service %s/%s is headless, of type ExternalName or has no "
+			 "selector: 500 for its share",
+			 r->ns, r->name);
+		break;
+	case SN_REF_INVALID_KIND:
+		snprintf(c->message, sizeof(c->message),
+			 "only Services of the core group can be backends");
+		break;
+	case SN_REF_NO_PORT:
+		snprintf(c->message, sizeof(c->message),
+			 "backend Service %s/%s has no port %lld: 500 for its share", r->ns,
+			 r->name, (long long)r->port);
+		break;
+	default:
+		snprintf(c->message, sizeof(c->message),
+			 "there is no Service %s/%s: 500 for its share", r->ns, r->name);
+		break;
+	}
+}
+
+static void resolved(const struct sn_index *idx, const struct sn_object *o, struct sn_condition *c)
+{
+	const struct sn_val *rules = sn_val_path(o->val, "spec.rules");
+	size_t i, k;
+
+	*c = (struct sn_condition){.type = "ResolvedRefs",
+				   .status = true,
+				   .reason = "ResolvedRefs",
+				   .message = "all backends exist"};
+	for (i = 0; i < sn_val_len(rules); i++) {
+		const struct sn_val *refs = sn_val_get(sn_val_at(rules, i), "backendRefs");
+
+		for (k = 0; k < sn_val_len(refs); k++) {
+			struct sn_ref r = sn_ref_backend(idx, o, sn_val_at(refs, k));
+
+			if (r.result != SN_REF_OK) {
+				describe(&r, c);
+				return;
+			}
+		}
+	}
+}
+
+size_t sn_translate_conditions(const struct sn_index *idx, const struct sn_object *o, size_t i,
+			       struct sn_condition out[SN_CONDITIONS_MAX])
+{
+	accepted(idx, o, i, &out[0]);
+	if (o->kind != SN_KIND_MESHROUTE)
+		return 1;
+	resolved(idx, o, &out[1]);
+	return 2;
+}
