@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+import harness
+
+
+def pytest_collection_modifyitems(items):
+    if not (harness.BIN / "sennit-proxy").exists():
+        raise pytest.UsageError(f"{harness.BIN}/sennit-proxy is missing: run make all first")
+    del items
+
+
+@pytest.fixture
+def origin():
+    """An origin that answers 200 to everything; set .script before the first connection for another."""
+    with harness.Origin() as o:
+        yield o
+
+
+@pytest.fixture
+def start_proxy(tmp_path):
+    """start_proxy(services, **document) -> Proxy; ended with the test, which fails when it had crashed or
+    does not end well."""
+    started = []
+
+    def start(services=(), **kwargs):
+        proxy = harness.Proxy(tmp_path, services, name=f"proxy{len(started)}", **kwargs)
+        started.append(proxy)
+        return proxy
+
+    yield start
+    for proxy in started:
+        code = proxy.stop()
+        print(f"--- {proxy.name}, exit {code}:\n{proxy.log()[-4000:]}")  # shown when the test has failed
+        assert code == 0, f"{proxy.name} ended with {code}"
+
+
+@pytest.fixture
+def web(start_proxy, origin):
+    """A proxy whose service `web` is the fixture `origin`."""
+    return start_proxy([harness.service("web", [origin.address])])
