@@ -4,21 +4,11 @@
 #ifndef SN_INIT_RULES_H
 #define SN_INIT_RULES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/err.h"
-
-#define SN_PORT_RANGES_MAX 64
-
-struct sn_port_range {
-	uint16_t first, last;
-};
-
-struct sn_ports {
-	struct sn_port_range v[SN_PORT_RANGES_MAX];
-	size_t n;
-};
+#include "base/ports.h"
 
 struct sn_rules {
 	uint16_t inbound_port;	/* where inbound connections go: 4143 */
@@ -27,9 +17,6 @@ struct sn_rules {
 	uint32_t proxy_uid;	/* whose connections are not redirected: 2102 */
 	struct sn_ports skip_inbound, skip_outbound;
 };
-
-/* "80,443,9000-9100"; empty is none. Returns 0, -SN_EUSAGE with @err naming the item. */
-int sn_ports_parse(const char *text, struct sn_ports *ret, struct sn_err *err);
 
 /* For `nft -f -`: our own table, replaced as a whole, so that twice is the same as once. */
 void sn_rules_nft(const struct sn_rules *r, struct sn_buf *out);

@@ -1,59 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sennit-operator: arguments, one loop, a source of resources, and what is made of them. */
+/* sennit-operator: the command line. */
 #include <argp.h>
-#include <errno.h>
-#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/err.h"
-#include "base/log.h"
-#include "net/loop.h"
-#include "operator/index/index.h"
-#include "operator/reconcile/files.h"
-#include "operator/source/dir.h"
-#include "operator/translate/translate.h"
+#include "operator/options.h"
 
-enum { OPT_SOURCE = 256, OPT_ROUTES, OPT_LEVEL, OPT_FORMAT };
-
-struct options {
-	const char *source, *routes_out;
-	enum sn_log_level level;
-	enum sn_log_format format;
-};
-
-struct operator
-{
-	const struct options *o;
-	struct sn_loop *loop;
-	struct sn_index *idx;
-	struct sn_io signals;
+enum {
+	OPT_SOURCE = 256,
+	OPT_ROUTES,
+	OPT_API,
+	OPT_TOKEN,
+	OPT_CA,
+	OPT_NAMESPACE,
+	OPT_HTTP,
+	OPT_WEBHOOK,
+	OPT_NO_WEBHOOK,
+	OPT_PROXY_IMAGE,
+	OPT_INIT_IMAGE,
+	OPT_LEVEL,
+	OPT_FORMAT,
 };
 
 const char *argp_program_version = "sennit-operator " SN_VERSION;
 
 static const struct argp_option option_list[] = {
-	{"source", OPT_SOURCE, "dir:PATH", 0,
-	 "where resources come from: YAML files in a directory", 0},
+	{"source", OPT_SOURCE, "kube|dir:PATH", 0,
+	 "where resources come from: the Kubernetes API, or YAML files in a directory", 0},
 	{"routes-out", OPT_ROUTES, "DIR", 0, "write DIR/NAMESPACE/routes-N.yaml (with dir:)", 0},
-	{"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, info (default), debug", 1},
-	{"log-format", OPT_FORMAT, "FORMAT", 0, "json, text; default: text on a terminal", 1},
+	{"api-server", OPT_API, "URL", 0, "of the Kubernetes API; default: the pod's own", 1},
+	{"token-file", OPT_TOKEN, "FILE", 0, "bearer token, read again each minute", 1},
+	{"ca-file", OPT_CA, "FILE", 0, "who signs the API server's certificate", 1},
+	{"namespace", OPT_NAMESPACE, "NAME", 0,
+	 "of the operator itself; default: $SENNIT_NAMESPACE, else sennit-system", 1},
+	{"http-listen", OPT_HTTP, "ADDR", 0, "/healthz /readyz /metrics; default: [::]:8080", 2},
+	{"webhook-listen", OPT_WEBHOOK, "ADDR", 0, "the injector; default: [::]:9443", 2},
+	{"no-webhook", OPT_NO_WEBHOOK, NULL, 0, "routes only, no injection", 2},
+	{"proxy-image", OPT_PROXY_IMAGE, "IMAGE", 0, "of the injected proxy", 2},
+	{"init-image", OPT_INIT_IMAGE, "IMAGE", 0, "of the injected init container", 2},
+	{"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, info (default), debug", 3},
+	{"log-format", OPT_FORMAT, "FORMAT", 0, "json, text; default: text on a terminal", 3},
 	{0}};
+
+static const struct {
+	int key;
+	size_t offset;
+} strings[] = {
+	{OPT_SOURCE, offsetof(struct sn_operator_options, source)},
+	{OPT_ROUTES, offsetof(struct sn_operator_options, routes_out)},
+	{OPT_API, offsetof(struct sn_operator_options, api_server)},
+	{OPT_TOKEN, offsetof(struct sn_operator_options, token_file)},
+	{OPT_CA, offsetof(struct sn_operator_options, ca_file)},
+	{OPT_NAMESPACE, offsetof(struct sn_operator_options, ns)},
+	{OPT_HTTP, offsetof(struct sn_operator_options, http_listen)},
+	{OPT_WEBHOOK, offsetof(struct sn_operator_options, webhook_listen)},
+	{OPT_PROXY_IMAGE, offsetof(struct sn_operator_options, proxy_image)},
+	{OPT_INIT_IMAGE, offsetof(struct sn_operator_options, init_image)},
+};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-	struct options *o = state->input;
+	struct sn_operator_options *o = state->input;
+	size_t i;
 
+	for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+		if (strings[i].key == key) {
+			memcpy((char *)o + strings[i].offset, &arg, sizeof(arg));
+			return 0;
+		}
 	switch (key) {
-	case OPT_SOURCE:
-		o->source = arg;
-		break;
-	case OPT_ROUTES:
-		o->routes_out = arg;
+	case OPT_NO_WEBHOOK:
+		o->webhook = false;
 		break;
 	case OPT_LEVEL:
 		if (sn_log_parse_level(arg, &o->level))
@@ -73,83 +93,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* Without an API server there is no status to write: what is not accepted is logged. */
-static void report(const struct sn_index *idx, enum sn_kind kind)
+static int run_local(const struct sn_operator_options *o)
 {
-	struct sn_condition c[SN_CONDITIONS_MAX];
-	size_t i, p, k, n;
+	struct stat st;
 
-	for (i = 0; i < sn_index_count(idx, kind); i++) {
-		const struct sn_object *o = sn_index_at(idx, kind, i);
-
-		for (p = 0; p < sn_translate_parents(o); p++) {
-			n = sn_translate_conditions(idx, o, p, c);
-			for (k = 0; k < n; k++)
-				if (!c[k].status)
-					sn_warn("status", "%s %s/%s: %s=False, %s: %s",
-						sn_kind_name(kind), o->ns, o->name, c[k].type,
-						c[k].reason, c[k].message);
-		}
+	if (!o->routes_out || stat(o->routes_out, &st) || !S_ISDIR(st.st_mode)) {
+		fprintf(stderr,
+			"sennit-operator: --routes-out must name a directory that exists\n");
+		return 2;
 	}
-}
-
-static void on_changed(void *arg)
-{
-	struct operator* op = arg;
-	struct sn_err err = {0};
-
-	if (sn_reconcile_files(op->idx, op->o->routes_out, &err))
-		sn_debug("reconcile", "%s", err.msg); /* logged where it happened */
-	report(op->idx, SN_KIND_MESHROUTE);
-	report(op->idx, SN_KIND_BACKENDPOLICY);
-}
-
-static void on_signal(struct sn_io *io, uint32_t events)
-{
-	struct operator* op = sn_container_of(io, struct operator, signals);
-	struct signalfd_siginfo si;
-
-	(void)events;
-	while (read(io->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		sn_loop_stop(op->loop);
-}
-
-static int watch_signals(struct operator* op)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	op->signals.cb = on_signal;
-	op->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return op->signals.fd < 0 ? -1 : sn_loop_add(op->loop, &op->signals, EPOLLIN, true);
-}
-
-static int run_dir(const struct options *o, const char *path)
-{
-	struct operator op = {.o = o, .idx = sn_index_new()};
-	struct sn_dir_source *src = NULL;
-	struct sn_err err = {0};
-	int rc = 2;
-
-	op.loop = sn_loop_new(NULL, &err);
-	if (op.loop && op.idx && watch_signals(&op) == 0)
-		src = sn_dir_source_new(op.loop, path, op.idx, on_changed, &op, &err);
-	if (src) {
-		sn_info("operator", "reading %s, writing %s", path, o->routes_out);
-		on_changed(&op);
-		sn_loop_run(op.loop);
-		rc = 0;
-	} else {
-		sn_error("operator", "%s", err.msg);
-	}
-	sn_dir_source_free(src);
-	sn_index_free(op.idx);
-	sn_loop_free(op.loop);
-	return rc;
+	return sn_run_local(o);
 }
 
 int main(int argc, char **argv)
@@ -163,20 +116,29 @@ int main(int argc, char **argv)
 		NULL,
 		NULL,
 		NULL};
-	struct options o = {.level = SN_LOG_INFO, .format = SN_LOG_AUTO};
-	struct stat st;
+	struct sn_operator_options o = {.level = SN_LOG_INFO,
+					.format = SN_LOG_AUTO,
+					.http_listen = "[::]:8080",
+					.webhook_listen = "[::]:9443",
+					.webhook = true};
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	sn_log_init(2, o.format, o.level);
-	if (!o.source || strncmp(o.source, "dir:", 4) != 0) {
-		fprintf(stderr, "sennit-operator: --source dir:PATH is missing; see --help\n");
+	if (!o.ns)
+		o.ns = getenv("SENNIT_NAMESPACE");
+	if (!o.ns || !o.ns[0])
+		o.ns = "sennit-system";
+	if (o.source && strncmp(o.source, "dir:", 4) == 0)
+		return run_local(&o);
+	if (o.source && strcmp(o.source, "kube") == 0) {
+		if (!o.webhook || (o.proxy_image && o.init_image))
+			return sn_run_cluster(&o);
+		fprintf(stderr, "sennit-operator: --proxy-image and --init-image say what to "
+				"inject (or give --no-webhook)\n");
 		return 2;
 	}
-	if (!o.routes_out || stat(o.routes_out, &st) || !S_ISDIR(st.st_mode)) {
-		fprintf(stderr,
-			"sennit-operator: --routes-out must name a directory that exists\n");
-		return 2;
-	}
-	return run_dir(&o, o.source + 4);
+	fprintf(stderr, "sennit-operator: --source kube or --source dir:PATH is missing; see "
+			"--help\n");
+	return 2;
 }

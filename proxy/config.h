@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/ports.h"
 #include "base/val.h"
 #include "mesh/snapshot.h"
 #include "net/addr.h"
@@ -26,7 +27,8 @@ struct sn_config_listener {
 	enum sn_direction direction;
 	bool transparent;
 	enum sn_listener_protocol protocol;
-	const char *service; /* pinned to it; NULL: by original destination or Host */
+	const char *service;	      /* pinned to it; NULL: by original destination or Host */
+	struct sn_ports opaque_ports; /* of the original destination: relayed as bytes */
 };
 
 struct sn_config_limits {

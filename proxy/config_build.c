@@ -427,6 +427,8 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	l->direction = (enum sn_direction)raw->direction;
 	l->transparent = raw->transparent;
 	l->protocol = (enum sn_listener_protocol)raw->protocol;
+	if (raw->opaque_ports) /* checked by the schema */
+		(void)sn_ports_parse(raw->opaque_ports, &l->opaque_ports, NULL);
 	l->service = raw->service;
 	l->addresses = sn_arena_array(&b->c->arena, raw->n_addresses, sizeof(*l->addresses));
 	if (!l->addresses) {

@@ -8,6 +8,7 @@
 #include "proxy/config.h"
 
 struct raw_listener {
+	const char *opaque_ports;
 	const char *name;
 	const char **addresses;
 	size_t n_addresses;

@@ -510,6 +510,15 @@ static const struct sn_conf_field service_item = {.type = SN_CONF_OBJECT, .objec
 
 static const struct sn_conf_name directions[] = {
 	{"outbound", SN_OUTBOUND}, {"inbound", SN_INBOUND}, {NULL, 0}};
+static void check_ports(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	struct sn_ports ports;
+	struct sn_err err = {0};
+
+	if (sn_ports_parse(*(const char **)value, &ports, &err))
+		sn_conf_error(ctx, v, "%s", err.msg);
+}
+
 static const struct sn_conf_name listener_protocols[] = {{"detect", SN_LISTEN_DETECT},
 							 {"http", SN_LISTEN_HTTP},
 							 {"http1", SN_LISTEN_HTTP},
@@ -550,6 +559,13 @@ static const struct sn_conf_field listener_fields[] = {
 	 .max = 253,
 	 AT(raw_listener, service),
 	 .help = "pins the listener to one service"},
+	{.key = "opaquePorts",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 1024,
+	 AT(raw_listener, opaque_ports),
+	 .check = check_ports,
+	 .help = "original destination ports that are bytes, such as \"3306,9000-9100\""},
 	END};
 static const struct sn_conf_object listener = {"listener", sizeof(struct raw_listener),
 					       listener_fields, NULL};

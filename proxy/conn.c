@@ -212,7 +212,8 @@ static bool is_opaque(struct sn_conn *c)
 {
 	struct sn_target t;
 
-	if (c->conf->protocol == SN_LISTEN_OPAQUE)
+	if (c->conf->protocol == SN_LISTEN_OPAQUE ||
+	    (c->dst.family && sn_ports_contain(&c->conf->opaque_ports, c->dst.port)))
 		return true;
 	if (!c->conf->transparent && !c->conf->service)
 		return false;

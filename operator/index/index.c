@@ -126,7 +126,7 @@ static int keep(struct sn_arena *a, struct sn_val *into, const struct sn_val *fr
 	return v ? sn_val_set(a, into, sn_slice_cstr(key), copy(a, v)) : 0;
 }
 
-/* Annotations and labels of ours only. */
+/* Annotations and labels of ours only, and a namespace's Pod Security level. */
 static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_val *meta,
 		     const char *key)
 {
@@ -136,7 +136,8 @@ static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_va
 	int rc = out ? 0 : -SN_ENOMEM;
 
 	for (i = 0; i < sn_val_len(all) && !rc && all->type == SN_VAL_MAP; i++)
-		if (strstr(all->map.members[i].key.p, "sennit.dev/"))
+		if (strstr(all->map.members[i].key.p, "sennit.dev/") ||
+		    strcmp(all->map.members[i].key.p, "pod-security.kubernetes.io/enforce") == 0)
 			rc = sn_val_set(a, out, all->map.members[i].key,
 					copy(a, all->map.members[i].val));
 	if (rc || sn_val_len(out) == 0)

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When statuses and Events are written. What was sent is remembered, so that nothing is sent again
+ * before the watch brings it back. */
+#include "operator/status/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/metrics.h"
+#include "kube/backoff.h"
+#include "operator/inject/inject.h"
+#include "operator/source/kube.h"
+#include "operator/status/events.h"
+#include "operator/translate/translate.h"
+
+#define QUIET_MS 100
+#define LATEST_MS 1000
+
+struct sent { /* about one resource */
+	struct sn_status *s;
+	char *key;
+	char hash[SN_HASH_HEX];	      /* of the conditions last sent */
+	char event_hash[SN_HASH_HEX]; /* of what the last Event was about */
+	struct sn_kube_call *call;
+	unsigned failures;
+	uint64_t not_before_ms;
+	bool seen;
+};
+
+struct sn_status {
+	struct sn_loop *loop;
+	struct sn_kube *k;
+	const struct sn_index *idx;
+	struct sn_map sent; /* "kind/ns/name" */
+	struct sn_timer quiet;
+	struct sn_rng rng;
+	uint64_t first_kick_ms, n_writes, n_errors;
+	struct sn_events events;
+};
+
+static void on_written(void *arg, const struct sn_kube_answer *a)
+{
+	struct sent *t = arg;
+	struct sn_status *s = t->s;
+	uint64_t ms;
+
+	t->call = NULL;
+	if (a->code == 0) {
+		t->failures = 0;
+		s->n_writes++;
+		return;
+	}
+	t->hash[0] = 0;
+	if (a->status == 404)
+		return; /* it is gone */
+	s->n_errors++;
+	ms = sn_backoff_ms(++t->failures, a->retry_after_s * 1000u, &s->rng);
+	t->not_before_ms = sn_loop_now_ms(s->loop) + ms;
+	sn_warn("status", "%s: %u %s %.200s; again in %llu ms", t->key, a->status, a->error,
+		a->body.n ? a->body.p : "", (unsigned long long)ms);
+	sn_loop_timer(s->loop, &s->quiet, ms);
+}
+
+/* One Event for each new reason to complain. */
+static void tell(struct sn_status *s, struct sent *t, const struct sn_object *o, const char *reason,
+		 const char *message)
+{
+	char hash[SN_HASH_HEX];
+
+	sn_event_hash(o, reason, message, hash);
+	if (strcmp(hash, t->event_hash) == 0)
+		return;
+	memcpy(t->event_hash, hash, sizeof(hash));
+	sn_event_send(&s->events, o, reason, message);
+}
+
+static void complain(struct sn_status *s, struct sent *t, const struct sn_object *o)
+{
+	struct sn_condition c[SN_CONDITIONS_MAX];
+	size_t i, k, n;
+
+	for (i = 0; i < sn_translate_parents(o); i++) {
+		n = sn_translate_conditions(s->idx, o, i, c);
+		for (k = 0; k < n; k++)
+			if (!c[k].status) {
+				tell(s, t, o, c[k].reason, c[k].message);
+				return;
+			}
+	}
+	t->event_hash[0] = 0;
+}
+
+static void free_sent(void *arg)
+{
+	struct sent *t = arg;
+
+	if (t->call)
+		sn_kube_cancel(t->call);
+	free(t->key);
+	free(t);
+}
+
+static struct sent *sent_of(struct sn_status *s, const struct sn_object *o)
+{
+	char key[700];
+	struct sent *t;
+
+	snprintf(key, sizeof(key), "%s/%s/%s", sn_kind_name(o->kind), o->ns, o->name);
+	t = sn_map_find(&s->sent, sn_slice_cstr(key));
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->s = s;
+	t->key = strdup(key);
+	if (!t->key || sn_map_put(&s->sent, sn_slice_cstr(key), t, NULL)) {
+		free_sent(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* The conditions without their times: what makes two statuses the same. */
+static void content_hash(struct sn_status *s, const struct sn_object *o, char hash[SN_HASH_HEX])
+{
+	struct sn_buf b;
+
+	sn_buf_init(&b, 0);
+	if (sn_status_body(s->idx, o, "", &b) >= 0)
+		sn_hash_content(sn_buf_slice(&b).p, sn_buf_len(&b), hash);
+	sn_buf_done(&b);
+}
+
+static void look(struct sn_status *s, const struct sn_object *o)
+{
+	struct sent *t = sent_of(s, o);
+	struct sn_kube_request q = {.method = "PATCH",
+				    .content_type = "application/apply-patch+yaml",
+				    .done = on_written,
+				    .arg = t};
+	struct sn_buf body, path;
+	char now[32], hash[SN_HASH_HEX] = "";
+
+	if (!t)
+		return;
+	t->seen = true;
+	complain(s, t, o);
+	if (t->call || sn_loop_now_ms(s->loop) < t->not_before_ms)
+		return;
+	sn_clock_rfc3339(sn_clock_wall_ms(), 0, now, sizeof(now));
+	sn_buf_init(&body, 1u << 20);
+	if (sn_status_body(s->idx, o, now, &body) == 1) {
+		content_hash(s, o, hash);
+		if (strcmp(hash, t->hash) != 0) {
+			memcpy(t->hash, hash, sizeof(hash));
+			sn_buf_init(&path, 4096);
+			sn_kube_source_path(o->kind, o->ns, o->name,
+					    "/status?fieldManager=sennit.dev%2Foperator&force=true",
+					    &path);
+			q.path = sn_buf_cstr(&path);
+			q.body = sn_buf_slice(&body);
+			t->call = sn_kube_send(s->k, &q);
+			sn_buf_done(&path);
+		}
+	} else {
+		t->hash[0] = 0;
+	}
+	sn_buf_done(&body);
+}
+
+/* A namespace that asks for proxies and forbids them. */
+static void look_at_namespace(struct sn_status *s, const struct sn_object *o)
+{
+	const struct sn_val *labels = sn_val_get(o->val, "labels");
+	struct sent *t;
+
+	if (strcmp(sn_val_str(sn_val_get(labels, "sennit.dev/inject"), ""), "enabled") != 0 ||
+	    !sn_inject_is_locked(labels))
+		return;
+	t = sent_of(s, o);
+	if (!t)
+		return;
+	t->seen = true;
+	tell(s, t, o, "InjectionForbidden",
+	     "sennit.dev/inject=enabled, and Pod Security of this namespace forbids NET_ADMIN: its "
+	     "pods run without "
+	     "a proxy. Fix: label it pod-security.kubernetes.io/enforce=privileged, or take the "
+	     "inject label away");
+}
+
+static void on_quiet(struct sn_timer *timer, uint64_t now_ms)
+{
+	static const enum sn_kind kinds[] = {SN_KIND_MESHROUTE, SN_KIND_BACKENDPOLICY};
+	struct sn_status *s = sn_container_of(timer, struct sn_status, quiet);
+	struct sn_map_entry *e, *next;
+	size_t k, i;
+
+	(void)now_ms;
+	s->first_kick_ms = 0;
+	for (e = sn_map_first(&s->sent); e; e = sn_map_next(e))
+		((struct sent *)sn_map_value(e))->seen = false;
+	for (k = 0; k < SN_ARRAY_LEN(kinds); k++)
+		for (i = 0; i < sn_index_count(s->idx, kinds[k]); i++)
+			look(s, sn_index_at(s->idx, kinds[k], i));
+	for (i = 0; i < sn_index_count(s->idx, SN_KIND_NAMESPACE); i++)
+		look_at_namespace(s, sn_index_at(s->idx, SN_KIND_NAMESPACE, i));
+	for (e = sn_map_first(&s->sent); e; e = next) {
+		struct sent *t = sn_map_value(e);
+
+		next = sn_map_next(e);
+		if (!t->seen) {
+			sn_map_take(&s->sent, sn_slice_cstr(t->key));
+			free_sent(t);
+		}
+	}
+}
+
+void sn_status_kick(struct sn_status *s)
+{
+	uint64_t now = sn_loop_now_ms(s->loop), wait = QUIET_MS;
+
+	if (s->first_kick_ms == 0)
+		s->first_kick_ms = now;
+	if (now + wait > s->first_kick_ms + LATEST_MS)
+		wait = s->first_kick_ms + LATEST_MS > now ? s->first_kick_ms + LATEST_MS - now : 0;
+	sn_loop_timer(s->loop, &s->quiet, wait);
+}
+
+struct sn_status *sn_status_new(struct sn_loop *l, struct sn_kube *k, const struct sn_index *idx)
+{
+	struct sn_status *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->loop = l;
+	s->k = k;
+	s->idx = idx;
+	s->events.k = k;
+	sn_map_init(&s->sent);
+	sn_rng_seed(&s->rng, sn_rng_entropy());
+	sn_timer_init(&s->quiet, on_quiet);
+	return s;
+}
+
+void sn_status_free(struct sn_status *s)
+{
+	if (!s)
+		return;
+	sn_map_done(&s->sent, free_sent);
+	sn_loop_timer_cancel(s->loop, &s->quiet);
+	free(s);
+}
+
+void sn_status_metrics(const struct sn_status *s, struct sn_buf *out)
+{
+	struct sn_metrics_label l[2] = {{"controller", "status"}, {"result", "success"}};
+
+	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, s->n_writes);
+	l[1].value = "error";
+	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, s->n_errors);
+	sn_metrics_family(out, "sennit_events_total", "counter", "Events written.");
+	sn_metrics_u64(out, "sennit_events_total", NULL, 0, s->events.n_sent);
+	sn_metrics_family(out, "sennit_event_errors_total", "counter",
+			  "Events that were not taken.");
+	sn_metrics_u64(out, "sennit_event_errors_total", NULL, 0, s->events.n_errors);
+}
