@@ -212,7 +212,7 @@ static int start(struct cluster *c, struct sn_err *err)
 	c->kube = sn_kube_new(c->loop, &set, err);
 	if (!c->kube)
 		return -SN_ENOMEM;
-	c->routes = sn_cluster_reconciler_new(c->loop, c->kube, c->idx);
+	c->routes = sn_cluster_reconciler_new(c->loop, c->kube, c->idx, c->o->resync_ms);
 	c->status = sn_status_new(c->loop, c->kube, c->idx);
 	c->source = sn_kube_source_new(c->loop, c->kube, c->idx, on_changed, c);
 	if (c->o->webhook)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/num.h"
 #include "operator/options.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 	OPT_HTTP,
 	OPT_WEBHOOK,
 	OPT_NO_WEBHOOK,
+	OPT_RESYNC,
 	OPT_PROXY_IMAGE,
 	OPT_INIT_IMAGE,
 	OPT_LEVEL,
@@ -39,6 +41,8 @@ static const struct argp_option option_list[] = {
 	{"http-listen", OPT_HTTP, "ADDR", 0, "/healthz /readyz /metrics; default: [::]:8080", 2},
 	{"webhook-listen", OPT_WEBHOOK, "ADDR", 0, "the injector; default: [::]:9443", 2},
 	{"no-webhook", OPT_NO_WEBHOOK, NULL, 0, "routes only, no injection", 2},
+	{"resync", OPT_RESYNC, "DURATION", 0, "look at each ConfigMap again after this long (5m)",
+	 2},
 	{"proxy-image", OPT_PROXY_IMAGE, "IMAGE", 0, "of the injected proxy", 2},
 	{"init-image", OPT_INIT_IMAGE, "IMAGE", 0, "of the injected init container", 2},
 	{"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, info (default), debug", 3},
@@ -72,6 +76,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			return 0;
 		}
 	switch (key) {
+	case OPT_RESYNC:
+		if (sn_num_duration_ms(sn_slice_cstr(arg), &o->resync_ms) || o->resync_ms < 1000)
+			argp_error(state, "--resync: a duration of at least 1s, such as 5m");
+		break;
 	case OPT_NO_WEBHOOK:
 		o->webhook = false;
 		break;
@@ -120,6 +128,7 @@ int main(int argc, char **argv)
 					.format = SN_LOG_AUTO,
 					.http_listen = "[::]:8080",
 					.webhook_listen = "[::]:9443",
+					.resync_ms = 300000,
 					.webhook = true};
 
 	argp_err_exit_status = 2;

@@ -4,6 +4,7 @@
 #define SN_OPERATOR_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/log.h"
 
@@ -15,6 +16,7 @@ struct sn_operator_options {
 	const char *ns; /* the operator's own namespace */
 	const char *http_listen, *webhook_listen;
 	bool webhook;
+	uint64_t resync_ms;
 	const char *proxy_image, *init_image;
 	enum sn_log_level level;
 	enum sn_log_format format;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -580,6 +581,22 @@ static void write_map(struct sn_buf *out, const struct sn_val *v, unsigned inden
 	}
 }
 
+/* So that it reads back as a number of this kind: 1e5 is not the integer 100000, infinity is ".inf". */
+static void write_double(struct sn_buf *out, double d)
+{
+	char text[40];
+
+	if (isnan(d) || isinf(d)) {
+		sn_buf_puts(out, isnan(d) ? ".nan" : d > 0 ? ".inf" : "-.inf");
+		return;
+	}
+	snprintf(text, sizeof(text), "%.17g", d);
+	sn_buf_puts(out, text);
+	if (!strpbrk(text, ".e"))
+		sn_buf_puts(out, ".0");
+}
+
+
 static void write_list(struct sn_buf *out, const struct sn_val *v, unsigned indent,
 		       bool inline_first)
 {
@@ -607,7 +624,7 @@ static void write_node(struct sn_buf *out, const struct sn_val *v, unsigned inde
 		sn_buf_printf(out, "%lld", (long long)v->i);
 		break;
 	case SN_VAL_DOUBLE:
-		sn_buf_printf(out, "%.17g", v->d);
+		write_double(out, v->d);
 		break;
 	case SN_VAL_STR:
 		write_str(out, v->str);

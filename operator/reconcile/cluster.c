@@ -40,6 +40,8 @@ struct place { /* a namespace */
 	bool has_doc;
 	char written[SN_HASH_HEX]; /* revision that is in the cluster */
 	size_t n_written;	   /* shards there */
+	char seen[SN_HASH_HEX];	   /* what the last look found in the first shard */
+	bool looked;		   /* and nobody has compared it yet */
 	size_t next_shard;
 	struct sn_kube_call *call;
 	struct sn_timer retry, bump;
@@ -60,7 +62,8 @@ struct sn_cluster_reconciler {
 	struct sn_kube *k;
 	const struct sn_index *idx;
 	struct sn_map places;
-	struct sn_timer quiet, step;
+	struct sn_timer quiet, step, resync;
+	uint64_t resync_ms;
 	uint64_t first_kick_ms;
 	struct sn_list bumps;
 	struct sn_rng rng;
@@ -330,6 +333,8 @@ static void on_looked(void *arg, const struct sn_kube_answer *a)
 	const char *by = "";
 
 	p->call = NULL;
+	p->looked = true;
+	p->seen[0] = 0;
 	if (a->status == 404) {
 		p->owner = OWNED;
 		work(p);
@@ -340,8 +345,13 @@ static void on_looked(void *arg, const struct sn_kube_answer *a)
 		return;
 	}
 	sn_arena_init(&arena, 65536, 64u << 20);
-	if (sn_json_parse(&arena, a->body.p, a->body.n, 0, &v, NULL) == 0)
+	if (sn_json_parse(&arena, a->body.p, a->body.n, 0, &v, NULL) == 0) {
+		struct sn_slice text =
+			sn_val_slice(sn_val_get(sn_val_get(v, "data"), "routes-0.yaml"));
+
 		by = sn_val_str(sn_val_get(sn_val_path(v, "metadata.labels"), MANAGED), "");
+		sn_hash_content(text.p ? text.p : "", text.n, p->seen);
+	}
 	p->owner = strcmp(by, "sennit-operator") == 0 ? OWNED : FOREIGN;
 	sn_arena_done(&arena);
 	if (p->owner == FOREIGN) {
@@ -382,6 +392,23 @@ static void on_deleted(void *arg, const struct sn_kube_answer *a)
 		work(p);
 }
 
+/* After a look: is the document that should be there there already (after a restart it mostly is),
+ * or has somebody taken or changed it? */
+static void compare(struct place *p, const struct sn_document *doc)
+{
+	struct sn_slice first = sn_buf_slice(&doc->shards[0]);
+	char hash[SN_HASH_HEX];
+
+	p->looked = false;
+	sn_hash_content(first.p, first.n, hash);
+	if (strcmp(hash, p->seen) != 0) {
+		p->written[0] = 0;
+	} else if (!p->written[0] && doc->n_shards == 1) {
+		memcpy(p->written, doc->revision, sizeof(p->written));
+		p->n_written = 1;
+	}
+}
+
 /* Looks at one namespace and starts what is due. */
 static void work(struct place *p)
 {
@@ -412,6 +439,8 @@ static void work(struct place *p)
 		p->r->n_errors++;
 		return;
 	}
+	if (p->looked)
+		compare(p, &doc);
 	if (strcmp(doc.revision, p->written) == 0 && doc.n_shards == p->n_written) {
 		sn_document_done(&doc);
 		return;
@@ -496,6 +525,25 @@ static void on_quiet(struct sn_timer *t, uint64_t now_ms)
 	}
 }
 
+/* Nobody watches ConfigMaps (that would need the right to list all of them): each is looked at
+ * again now and then. */
+static void on_resync(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_cluster_reconciler *r = sn_container_of(t, struct sn_cluster_reconciler, resync);
+	struct sn_map_entry *e;
+
+	(void)now_ms;
+	for (e = sn_map_first(&r->places); e; e = sn_map_next(e)) {
+		struct place *p = sn_map_value(e);
+
+		if (p->owner != OWNED || p->call || p->deleting || sn_timer_is_set(&p->retry))
+			continue;
+		p->owner = UNKNOWN;
+		work(p);
+	}
+	sn_loop_timer(r->loop, &r->resync, r->resync_ms);
+}
+
 void sn_cluster_reconciler_kick(struct sn_cluster_reconciler *r)
 {
 	uint64_t now = sn_loop_now_ms(r->loop), wait = QUIET_MS;
@@ -508,7 +556,8 @@ void sn_cluster_reconciler_kick(struct sn_cluster_reconciler *r)
 }
 
 struct sn_cluster_reconciler *sn_cluster_reconciler_new(struct sn_loop *l, struct sn_kube *k,
-							const struct sn_index *idx)
+							const struct sn_index *idx,
+							uint64_t resync_ms)
 {
 	struct sn_cluster_reconciler *r = calloc(1, sizeof(*r));
 
@@ -522,6 +571,9 @@ struct sn_cluster_reconciler *sn_cluster_reconciler_new(struct sn_loop *l, struc
 	sn_rng_seed(&r->rng, sn_rng_entropy());
 	sn_timer_init(&r->quiet, on_quiet);
 	sn_timer_init(&r->step, on_step);
+	sn_timer_init(&r->resync, on_resync);
+	r->resync_ms = resync_ms;
+	sn_loop_timer(l, &r->resync, resync_ms);
 	return r;
 }
 
@@ -536,6 +588,7 @@ void sn_cluster_reconciler_free(struct sn_cluster_reconciler *r)
 		free_bump(sn_list_entry(at, struct bump, link));
 	sn_loop_timer_cancel(r->loop, &r->quiet);
 	sn_loop_timer_cancel(r->loop, &r->step);
+	sn_loop_timer_cancel(r->loop, &r->resync);
 	free(r);
 }
 

@@ -13,8 +13,10 @@
 
 struct sn_cluster_reconciler;
 
+/* @resync_ms: how often each ConfigMap is looked at again, in case somebody took or changed it. */
 struct sn_cluster_reconciler *sn_cluster_reconciler_new(struct sn_loop *l, struct sn_kube *k,
-							const struct sn_index *idx);
+							const struct sn_index *idx,
+							uint64_t resync_ms);
 void sn_cluster_reconciler_free(struct sn_cluster_reconciler *r);
 /* Something in the index changed: look at all namespaces 100 ms after the last change, at most 1 s
  * after the first. */

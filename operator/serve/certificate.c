@@ -39,6 +39,7 @@ struct sn_certificate {
 	/* the webhook configuration as last seen: which of its entries lack the bundle */
 	struct sn_buf config; /* JSON of its `webhooks` names and bundles, see remember() */
 	bool config_seen, bundles_ok, served;
+	bool changed; /* while a patch was under way */
 	int64_t ca_not_after, serving_not_after;
 	uint64_t n_patches, n_errors;
 	char missing[256];
@@ -134,9 +135,11 @@ static void on_patched(void *arg, const struct sn_kube_answer *a)
 	uint64_t ms;
 
 	c->patch_call = NULL;
-	if (a->code == 0) { /* the watch shows it */
+	if (a->code == 0) { /* the watch shows it, or has done so already */
 		c->patch_failures = 0;
 		c->n_patches++;
+		if (c->changed)
+			patch_bundles(c);
 		return;
 	}
 	c->n_errors++;
@@ -191,6 +194,7 @@ static void patch_bundles(struct sn_certificate *c)
 		.arg = c};
 	struct sn_buf body;
 
+	c->changed = c->patch_call != NULL;
 	if (!c->config_seen || sn_buf_len(&c->bundle) == 0 || c->patch_call)
 		return;
 	sn_buf_init(&body, 1u << 20);

@@ -39,7 +39,7 @@ struct sn_ws {
 };
 
 struct session { /* of one connection; zeroed by the library */
-	bool open;
+	bool open, answered;
 	struct sn_buf in, out; /* out: LWS_PRE bytes, then the answer */
 	size_t counted;
 	unsigned status; /* of a request refused before its body is read; 0: none */
@@ -77,6 +77,9 @@ static int answer(struct sn_ws *ws, struct lws *wsi, struct session *s)
 	static const char pre[LWS_PRE];
 	unsigned status = s->status;
 
+	if (s->answered) /* an empty body may be reported, or not */
+		return 0;
+	s->answered = true;
 	sn_buf_reset(&s->out);
 	if (sn_buf_append(&s->out, pre, sizeof(pre)))
 		return -1;

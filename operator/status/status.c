@@ -37,7 +37,7 @@ struct sn_status {
 	struct sn_loop *loop;
 	struct sn_kube *k;
 	const struct sn_index *idx;
-	struct sn_map sent; /* "kind/ns/name" */
+	struct sn_map sent; /* "kind/ns/name uid" */
 	struct sn_timer quiet;
 	struct sn_rng rng;
 	uint64_t first_kick_ms, n_writes, n_errors;
@@ -108,10 +108,10 @@ static void free_sent(void *arg)
 
 static struct sent *sent_of(struct sn_status *s, const struct sn_object *o)
 {
-	char key[700];
+	char key[800]; /* with the uid: one that is made again starts again */
 	struct sent *t;
 
-	snprintf(key, sizeof(key), "%s/%s/%s", sn_kind_name(o->kind), o->ns, o->name);
+	snprintf(key, sizeof(key), "%s/%s/%s %s", sn_kind_name(o->kind), o->ns, o->name, o->uid);
 	t = sn_map_find(&s->sent, sn_slice_cstr(key));
 	if (t)
 		return t;

@@ -509,6 +509,12 @@ static int too_large(struct sized *list_, size_t n, struct sn_err *err)
 		} else if (i != a && list_[i].bytes > list_[b].bytes) {
 			b = i;
 		}
+	if (list_[a].bytes > SN_SHARD_BYTES)
+		return sn_err_set(
+			err, SN_ETOOBIG,
+			"the routes of %s alone take %zu KiB, and one service has to fit into "
+			"one ConfigMap (%u KiB)",
+			list_[a].name, list_[a].bytes / 1024, SN_SHARD_BYTES / 1024);
 	return sn_err_set(err, SN_ETOOBIG,
 			  "the routes document does not fit into %d ConfigMaps; largest: %s (%zu "
 			  "KiB), %s (%zu KiB)",
