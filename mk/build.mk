@@ -57,6 +57,12 @@ $(BIN)/support/%: $(OUT)/obj/tests/support/%.o $(foreach a,http net base,$(OUT)/
 support: $(SUPPORT)
 .PHONY: support
 
+# tests/bench/NAME.c likewise, for `make bench` only.
+$(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
 compile_commands.json: Makefile mk/flags.mk ## for editors and clang-tidy
 	$(Q)tools/compile-commands '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@
 

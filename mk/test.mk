@@ -90,8 +90,8 @@ e2e: ## the scenarios on a real cluster; SCENARIO=name runs one, KEEP=1 keeps th
 	@tools/install-deps build e2e
 	@e2e/run $(SCENARIO)
 .PHONY: e2e
-bench: ## against HAProxy, nginx and Envoy in the same run
+bench: ## against HAProxy, nginx and Envoy in the same run; BENCH_ARGS=--quick
 	@tools/install-deps build bench
-	@$(MAKE) --no-print-directory all
-	@tests/bench/run
+	@$(MAKE) --no-print-directory all $(BIN)/bench/origin
+	@BIN=$(abspath $(BIN)) tests/bench/run $(BENCH_ARGS)
 .PHONY: bench

@@ -25,35 +25,41 @@ static int refuse(struct sn_buf *b, enum sn_code code)
 	return -(int)code;
 }
 
-int sn_buf_reserve(struct sn_buf *b, size_t n)
+/* Room for @n bytes of content and @extra behind them: a NUL, which the ceiling does not count. */
+static int make_room(struct sn_buf *b, size_t n, size_t extra)
 {
 	size_t len = b->end - b->start, want, cap;
 	char *p;
 
-	if (b->data && b->cap - b->end >= n)
+	if (n > SIZE_MAX / 2 - len - extra)
+		return refuse(b, SN_ETOOBIG);
+	if (b->max_bytes && len + n > b->max_bytes)
+		return refuse(b, SN_ETOOBIG);
+	if (b->data && b->cap - b->end >= n + extra)
 		return 0;
-	if (n > SIZE_MAX / 2 - len)
-		return refuse(b, SN_ETOOBIG);
-	want = len + n;
-	if (b->max_bytes && want > b->max_bytes)
-		return refuse(b, SN_ETOOBIG);
+	want = len + n + extra;
 	if (b->start) {
 		memmove(b->data, b->data + b->start, len);
 		b->start = 0;
 		b->end = len;
-		if (b->cap - b->end >= n)
+		if (b->cap >= want)
 			return 0;
 	}
 	for (cap = b->cap ? b->cap : 256; cap < want;)
 		cap *= 2;
-	if (b->max_bytes && cap > b->max_bytes)
-		cap = b->max_bytes;
+	if (b->max_bytes && cap > b->max_bytes + extra)
+		cap = b->max_bytes + extra;
 	p = realloc(b->data, cap);
 	if (!p)
 		return refuse(b, SN_ENOMEM);
 	b->data = p;
 	b->cap = cap;
 	return 0;
+}
+
+int sn_buf_reserve(struct sn_buf *b, size_t n)
+{
+	return make_room(b, n, 0);
 }
 
 int sn_buf_append(struct sn_buf *b, const void *p, size_t n)
@@ -93,7 +99,7 @@ int sn_buf_vprintf(struct sn_buf *b, const char *fmt, va_list ap)
 	} else if ((size_t)n < sizeof(small)) {
 		rc = sn_buf_append(b, small, (size_t)n);
 	} else {
-		rc = sn_buf_reserve(b, (size_t)n + 1);
+		rc = make_room(b, (size_t)n, 1);
 		if (rc == 0) {
 			vsnprintf(b->data + b->end, (size_t)n + 1, fmt, again);
 			b->end += (size_t)n;
@@ -130,7 +136,7 @@ void sn_buf_reset(struct sn_buf *b)
 
 const char *sn_buf_cstr(struct sn_buf *b)
 {
-	if (sn_buf_reserve(b, 1))
+	if (make_room(b, 0, 1))
 		return "";
 	b->data[b->end] = 0;
 	return b->data + b->start;

@@ -16,7 +16,7 @@ struct sn_buf {
 	size_t start;
 	size_t end;
 	size_t cap;
-	size_t max_bytes; /* ceiling of cap; 0 = none */
+	size_t max_bytes; /* ceiling of the content; 0 = none */
 	bool failed;	  /* an append was refused since init or reset (sticky, for printers) */
 };
 

@@ -183,7 +183,7 @@ bool sn_val_equal(const struct sn_val *a, const struct sn_val *b)
 	case SN_VAL_INT:
 		return a->i == b->i;
 	case SN_VAL_DOUBLE:
-		return a->d == b->d || (a->d != a->d && b->d != b->d); /* not a number, both */
+		return a->d == b->d;
 	case SN_VAL_STR:
 		return sn_slice_eq(a->str, b->str);
 	case SN_VAL_MAP:

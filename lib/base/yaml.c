@@ -76,6 +76,18 @@ static bool all_digits(const char *s, size_t n, const char *set)
 	return n > 0 && strspn(s, set) == n;
 }
 
+/* What is too large for a double stays text, as .inf and .nan do: no setting is infinite. */
+static bool as_double(const char *s, struct sn_val *v)
+{
+	double d = strtod(s, NULL);
+
+	if (!isfinite(d))
+		return false;
+	v->type = SN_VAL_DOUBLE;
+	v->d = d;
+	return true;
+}
+
 /* YAML 1.2.2, 10.3.2: the core schema's integers and floats. */
 static bool resolve_number(const char *s, struct sn_val *v)
 {
@@ -110,18 +122,11 @@ static bool resolve_number(const char *s, struct sn_val *v)
 				return false;
 			p += strspn(p, "0123456789");
 		}
-		if (*p)
-			return false;
-		v->type = SN_VAL_DOUBLE;
-		v->d = strtod(s, NULL);
-		return true;
+		return *p == 0 && as_double(s, v);
 	}
-	if (errno == ERANGE) {
-		v->type = SN_VAL_DOUBLE;
-		v->d = strtod(s, NULL);
-	} else {
-		v->type = SN_VAL_INT;
-	}
+	if (errno == ERANGE)
+		return as_double(s, v);
+	v->type = SN_VAL_INT;
 	return true;
 }
 
@@ -515,9 +520,26 @@ static bool plain_safe(const char *s)
 	       strcasecmp(s, "n");
 }
 
+/* What begins at @p (valid UTF-8) is a character that YAML reads as a line break or refuses unless
+ * it is escaped: its length and code point, else 0. */
+static size_t unprintable(const char *p, unsigned *ret)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	if (u[0] == 0xc2 && u[1] < 0xa0) { /* C1 controls, next line among them */
+		*ret = u[1];
+		return 2;
+	}
+	if (u[0] < 0xe0 || u[0] > 0xef)
+		return 0;
+	*ret = (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+	return *ret == 0x2028 || *ret == 0x2029 || *ret == 0xfeff || *ret >= 0xfffe ? 3 : 0;
+}
+
 static void write_str(struct sn_buf *out, struct sn_slice s)
 {
-	size_t i;
+	unsigned point;
+	size_t i, n;
 
 	if (plain_safe(s.p)) {
 		sn_buf_append(out, s.p, s.n);
@@ -527,14 +549,18 @@ static void write_str(struct sn_buf *out, struct sn_slice s)
 	for (i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
+		n = 0;
 		if (c == '"' || c == '\\')
 			sn_buf_printf(out, "\\%c", c);
 		else if (c == '\n')
 			sn_buf_puts(out, "\\n");
 		else if (c < 0x20 || c == 0x7f)
 			sn_buf_printf(out, "\\x%02x", c);
+		else if ((n = unprintable(s.p + i, &point)) > 0)
+			sn_buf_printf(out, "\\u%04x", point);
 		else
 			sn_buf_putc(out, (char)c);
+		i += n ? n - 1 : 0;
 	}
 	sn_buf_putc(out, '"');
 }
@@ -566,6 +592,20 @@ static void write_child(struct sn_buf *out, const struct sn_val *v, unsigned ind
 	}
 }
 
+/* A simple key is at most 1024 characters, and escapes are longer than what they stand for. */
+static void write_key(struct sn_buf *out, struct sn_slice key, unsigned indent)
+{
+	if (key.n <= 200) {
+		write_str(out, key);
+	} else {
+		sn_buf_puts(out, "? ");
+		write_str(out, key);
+		sn_buf_putc(out, '\n');
+		write_pad(out, indent);
+	}
+	sn_buf_putc(out, ':');
+}
+
 static void write_map(struct sn_buf *out, const struct sn_val *v, unsigned indent,
 		      bool inline_first)
 {
@@ -574,28 +614,22 @@ static void write_map(struct sn_buf *out, const struct sn_val *v, unsigned inden
 	for (i = 0; i < v->map.n; i++) {
 		if (i || !inline_first)
 			write_pad(out, indent);
-		write_str(out, v->map.members[i].key);
-		sn_buf_putc(out, ':');
+		write_key(out, v->map.members[i].key, indent);
 		write_child(out, v->map.members[i].val,
 			    indent + (v->map.members[i].val->type == SN_VAL_MAP), false);
 	}
 }
 
-/* So that it reads back as a number of this kind: 1e5 is not the integer 100000, infinity is ".inf". */
+/* So that it reads back as a number of this kind: 1e5 is not the integer 100000. Finite. */
 static void write_double(struct sn_buf *out, double d)
 {
 	char text[40];
 
-	if (isnan(d) || isinf(d)) {
-		sn_buf_puts(out, isnan(d) ? ".nan" : d > 0 ? ".inf" : "-.inf");
-		return;
-	}
 	snprintf(text, sizeof(text), "%.17g", d);
 	sn_buf_puts(out, text);
 	if (!strpbrk(text, ".e"))
 		sn_buf_puts(out, ".0");
 }
-
 
 static void write_list(struct sn_buf *out, const struct sn_val *v, unsigned indent,
 		       bool inline_first)

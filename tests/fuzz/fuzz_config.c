@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	enum sn_config_result r;
 
 	sn_buf_init(&messages, 0);
-	r = sn_config_parse("fuzz.yaml", sn_slice((const char *)data, n), NULL, NULL, &c, &messages);
+	r = sn_config_parse("fuzz.yaml", sn_slice((const char *)data, n), NULL, NULL, &c,
+			    &messages);
 	if ((r == SN_CONFIG_OK) != (c != NULL))
 		abort();
 	if (r == SN_CONFIG_REJECTED && sn_buf_len(&messages) == 0)

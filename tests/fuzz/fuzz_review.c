@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes the injector: whatever is posted, an answer of ours comes back; an accepted one is a review with
- * a uid whose patch parses; the same input gives the same bytes. */
+/* Fuzzes the injector: whatever is posted, an answer of ours comes back; an accepted one is a
+ * review with a uid whose patch parses; the same input gives the same bytes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +32,8 @@ static void check_answer(struct sn_slice text, enum sn_inject_result result)
 	CHECK(sn_json_parse(&a, text.p, text.n, SN_JSON_REFUSE_DUPLICATES, &v, NULL) == 0);
 	response = sn_val_get(v, "response");
 	CHECK(sn_val_str(sn_val_get(response, "uid"), "")[0]);
-	CHECK(sn_val_bool(sn_val_get(response, "allowed"), false) == (result != SN_INJECT_NAME_TAKEN));
+	CHECK(sn_val_bool(sn_val_get(response, "allowed"), false) ==
+	      (result != SN_INJECT_NAME_TAKEN));
 	CHECK((sn_val_get(response, "patch") != NULL) == (result == SN_INJECTED));
 	if (result == SN_INJECTED) {
 		CHECK(sn_base64_decode(sn_val_slice(sn_val_get(response, "patch")), &plain) == 0);

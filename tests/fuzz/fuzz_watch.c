@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes what the API server sends: streams of events and lists of items, cut anywhere, applied to the index. The cut
- * changes nothing; objects that are taken can be translated. */
+/* Fuzzes what the API server sends: streams of events and lists of items, cut anywhere, applied to
+ * the index. The cut changes nothing; objects that are taken can be translated. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	sn_buf_init(&out, 0);
 	if (sn_yaml_parse(&a, "fuzz", (const char *)data, n, &v, NULL, &err) == 0 &&
 	    sn_yaml_write(&out, v) == 0) {
-		if (sn_yaml_parse(&a, "again", sn_buf_slice(&out).p, sn_buf_len(&out), &again, NULL, &err))
+		if (sn_yaml_parse(&a, "again", sn_buf_slice(&out).p, sn_buf_len(&out), &again, NULL,
+				  &err))
 			abort();
 		if (!sn_val_equal(v, again))
 			abort();
