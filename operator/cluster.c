@@ -172,11 +172,47 @@ static void webhook_metrics(struct cluster *c, struct sn_buf *out)
 	sn_certificate_metrics(c->certificate, out);
 }
 
+static void controller(struct sn_buf *out, const char *name, const char *controller,
+		       const char *result, uint64_t n)
+{
+	struct sn_metrics_label l[2] = {{result ? "controller" : "name", controller},
+					{"result", result}};
+
+	sn_metrics_u64(out, name, l, result ? 2 : 1, n);
+}
+
+/* By the names that controller-runtime gave these, so that its dashboards fit. */
+static void controller_metrics(struct cluster *c, struct sn_buf *out)
+{
+	static const char *const names[2] = {"routes", "status"};
+	struct sn_reconcile_counts n[2] = {sn_cluster_reconciler_counts(c->routes),
+					   sn_status_counts(c->status)};
+	size_t i;
+
+	sn_metrics_family(out, "controller_runtime_reconcile_total", "counter",
+			  "Reconciliations by result.");
+	for (i = 0; i < 2; i++) {
+		controller(out, "controller_runtime_reconcile_total", names[i], "success", n[i].ok);
+		controller(out, "controller_runtime_reconcile_total", names[i], "error",
+			   n[i].errors);
+	}
+	sn_metrics_family(out, "workqueue_adds_total", "counter", "Items queued.");
+	for (i = 0; i < 2; i++)
+		controller(out, "workqueue_adds_total", names[i], NULL, n[i].adds);
+	sn_metrics_family(out, "workqueue_retries_total", "counter", "Items queued again.");
+	for (i = 0; i < 2; i++)
+		controller(out, "workqueue_retries_total", names[i], NULL, n[i].retries);
+	sn_metrics_family(out, "workqueue_depth", "gauge", "Items waiting.");
+	for (i = 0; i < 2; i++)
+		controller(out, "workqueue_depth", names[i], NULL, n[i].depth);
+}
+
 static void metrics(void *arg, struct sn_buf *out)
 {
 	struct cluster *c = arg;
 
 	requests_metrics(c, out);
+	controller_metrics(c, out);
 	sn_kube_source_metrics(c->source, out);
 	sn_cluster_reconciler_metrics(c->routes, out);
 	sn_status_metrics(c->status, out);

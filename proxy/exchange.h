@@ -65,7 +65,7 @@ void sn_forward_request(struct sn_exchange *x);
 /* More of the response may be there, or the client can take more. */
 void sn_forward_response(struct sn_exchange *x);
 /* Lets go of the upstream side. @reusable: the response was read to its end. */
-void sn_forward_release(struct sn_exchange *x, bool reusable, bool ok);
+void sn_forward_release(struct sn_exchange *x, bool reusable, enum sn_try_end end);
 
 /* http.c */
 /* The response is complete: count it, and on to the next request or the end. */

@@ -63,7 +63,7 @@ static void drop_ubuf(struct sn_exchange *x)
 	x->ustart = x->uend = x->ucap = 0;
 }
 
-void sn_forward_release(struct sn_exchange *x, bool reusable, bool ok)
+void sn_forward_release(struct sn_exchange *x, bool reusable, enum sn_try_end end)
 {
 	uint64_t now = sn_loop_now_ns(x->c->w->loop);
 	bool clean = x->ustart == x->uend && sn_outq_empty(&x->up_out);
@@ -83,7 +83,7 @@ void sn_forward_release(struct sn_exchange *x, bool reusable, bool ok)
 		struct sn_endpoint *e = x->endpoint;
 
 		x->endpoint = NULL;
-		sn_balance_done(x->cluster->balance, e, now - x->try_ns, ok, now);
+		sn_balance_done(x->cluster->balance, e, now - x->try_ns, end, now);
 	}
 }
 
@@ -100,7 +100,9 @@ static void try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
 		sn_exchange_refuse(x, status, reason, detail);
 		return;
 	}
-	sn_forward_release(x, false, false);
+	/* That an idle connection was closed is no fault. */
+	sn_forward_release(x, false,
+			   x->u && x->u->n_requests > 1 ? SN_TRY_CANCELLED : SN_TRY_FAILED);
 	sn_outq_done(&x->up_out);
 	x->uscanned = 0;
 	x->req_done = false;
@@ -415,7 +417,7 @@ static void upstream_ended(struct sn_exchange *x, bool clean)
 					return;
 				}
 			}
-			sn_forward_release(x, false, true);
+			sn_forward_release(x, false, SN_TRY_ANSWERED);
 			sn_exchange_done(x);
 			return;
 		}
@@ -433,7 +435,7 @@ static void response_complete(struct sn_exchange *x)
 {
 	bool reusable = x->resp_keep && x->req_done;
 
-	sn_forward_release(x, reusable, x->status < 500);
+	sn_forward_release(x, reusable, SN_TRY_ANSWERED);
 	sn_exchange_done(x);
 }
 

@@ -113,7 +113,7 @@ void sn_http_abort(struct sn_conn *c)
 
 	if (!x)
 		return;
-	sn_forward_release(x, false, false);
+	sn_forward_release(x, false, SN_TRY_CANCELLED);
 	count(x, x->resp_started ? x->status : 0);
 	drop_exchange(x);
 }
@@ -207,9 +207,10 @@ void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_
 			const char *detail)
 {
 	struct sn_conn *c = x->c;
-	bool close;
+	bool close, theirs = reason == SN_REFUSE_CONNECT || reason == SN_REFUSE_UPSTREAM ||
+			     reason == SN_REFUSE_TIMEOUT;
 
-	sn_forward_release(x, false, false);
+	sn_forward_release(x, false, theirs ? SN_TRY_FAILED : SN_TRY_CANCELLED);
 	sn_conn_refused(c, reason, detail);
 	if (x->resp_started) { /* too late for an answer: the client must see that it is cut */
 		sn_conn_close(c, true);

@@ -26,12 +26,12 @@ static void free_upstream(struct sn_task *t)
 	free(sn_container_of(t, struct upstream, release));
 }
 
-static void end_endpoint(struct upstream *u, bool ok)
+static void end_endpoint(struct upstream *u, enum sn_try_end end)
 {
 	uint64_t now = sn_loop_now_ns(u->c->w->loop);
 
 	if (u->endpoint)
-		sn_balance_done(u->cluster->balance, u->endpoint, now - u->start_ns, ok, now);
+		sn_balance_done(u->cluster->balance, u->endpoint, now - u->start_ns, end, now);
 	u->endpoint = NULL;
 }
 
@@ -45,7 +45,7 @@ void sn_tcp_undial(struct sn_conn *c)
 	if (!c->u)
 		return;
 	u = up(c->u);
-	end_endpoint(u, false);
+	end_endpoint(u, SN_TRY_CANCELLED);
 	sn_stream_close(&u->s, c->state == SN_CONN_SNIFF);
 	sn_loop_defer(c->w->loop, &u->release, free_upstream);
 	c->u = NULL;
@@ -61,7 +61,7 @@ static void on_relay_end(struct sn_relay *r, void *arg, int code, uint64_t a_to_
 	c->relay = NULL;
 	if (code)
 		sn_stream_close(c->u, true);
-	end_endpoint(up(c->u), code == 0);
+	end_endpoint(up(c->u), SN_TRY_CANCELLED); /* how long bytes flow is no latency */
 	sn_conn_close(c, code != 0);
 }
 
@@ -85,6 +85,7 @@ static void on_upstream(struct sn_stream *s, unsigned events)
 	struct sn_conn *c = u->c;
 
 	if (events & SN_STREAM_FAILED) {
+		end_endpoint(u, SN_TRY_FAILED);
 		sn_conn_refused(c, SN_REFUSE_CONNECT, "cannot connect to the destination");
 		sn_conn_close(c, true);
 	} else if (!c->silent_dial) {
@@ -149,7 +150,8 @@ void sn_tcp_begin(struct sn_conn *c)
 		if (!e) {
 			give_up(c, SN_REFUSE_NO_ENDPOINTS, t.svc->name);
 		} else if (dial(c, &e->addr, cluster, e)) {
-			sn_balance_done(cluster->balance, e, 0, false, sn_loop_now_ns(c->w->loop));
+			sn_balance_done(cluster->balance, e, 0, SN_TRY_CANCELLED,
+					sn_loop_now_ns(c->w->loop));
 			give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
 		}
 	}

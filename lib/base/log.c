@@ -62,9 +62,11 @@ static size_t escape(char *dst, size_t cap, const char *msg)
 	size_t n = 0;
 	bool utf8 = sn_utf8_valid(sn_slice_cstr(msg));
 
-	for (; *msg && n + 8 < cap; msg++) {
+	for (; *msg; msg++) {
 		unsigned char c = (unsigned char)*msg;
 
+		if (n + 8 >= cap && !(utf8 && (c & 0xc0) == 0x80)) /* a begun character ends */
+			break;
 		if (out_json && (c == '"' || c == '\\')) {
 			dst[n++] = '\\';
 			dst[n++] = (char)c;

@@ -121,7 +121,7 @@ void sn_metrics_double(struct sn_buf *out, const char *name, const struct sn_met
 		       size_t n_labels, double value)
 {
 	put_name(out, name, "", labels, n_labels, NULL);
-	sn_buf_printf(out, "%.9g\n", value);
+	sn_buf_printf(out, "%.15g\n", value);
 }
 
 void sn_metrics_latency_ms(struct sn_buf *out, const char *name,
@@ -145,7 +145,7 @@ void sn_metrics_latency_ms(struct sn_buf *out, const char *name,
 	put_name(out, name, "_bucket", labels, n_labels, "+Inf");
 	sn_buf_printf(out, "%llu\n", (unsigned long long)h->count);
 	put_name(out, name, "_sum", labels, n_labels, NULL);
-	sn_buf_printf(out, "%.6g\n", (double)h->sum / 1e6);
+	sn_buf_printf(out, "%.15g\n", (double)h->sum / 1e6);
 	put_name(out, name, "_count", labels, n_labels, NULL);
 	sn_buf_printf(out, "%llu\n", (unsigned long long)h->count);
 }
@@ -176,6 +176,32 @@ static uint64_t resident_bytes(void)
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Seconds since 1970; 0 when it cannot be found out. */
+static double start_time(void)
+{
+	unsigned long long ticks = 0;
+	struct timespec up, wall;
+	char text[1024], *at;
+	FILE *f = fopen("/proc/self/stat", "re");
+	size_t n;
+
+	if (!f)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	at = strrchr(text, ')'); /* the name may hold anything */
+	if (!at || sscanf(at + 1,
+			  " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			  "%*s %*s %llu",
+			  &ticks) != 1)
+		return 0;
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (double)wall.tv_sec - (double)up.tv_sec +
+	       (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
 void sn_metrics_process(struct sn_buf *out)
 {
 	struct rusage ru;
@@ -189,4 +215,6 @@ void sn_metrics_process(struct sn_buf *out)
 	sn_metrics_u64(out, "process_resident_memory_bytes", NULL, 0, resident_bytes());
 	sn_metrics_family(out, "process_open_fds", "gauge", "Open file descriptors.");
 	sn_metrics_u64(out, "process_open_fds", NULL, 0, count_fds());
+	sn_metrics_family(out, "process_start_time_seconds", "gauge", "Start, since 1970.");
+	sn_metrics_double(out, "process_start_time_seconds", NULL, 0, start_time());
 }

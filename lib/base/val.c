@@ -139,13 +139,16 @@ int sn_val_push(struct sn_arena *a, struct sn_val *list, struct sn_val *item)
 
 int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v)
 {
+	if (!v)
+		return -SN_ENOMEM;
+	return get(map, key) ? -SN_EEXIST : sn_val_add(a, map, key, v);
+}
+
+int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v)
+{
 	struct sn_member *members;
 	char *copy;
 
-	if (!v)
-		return -SN_ENOMEM;
-	if (get(map, key))
-		return -SN_EEXIST;
 	members = grown(a, map->map.members, map->map.n, sizeof(*members));
 	copy = members ? sn_arena_dup(a, key.p, key.n) : NULL;
 	if (!copy)

@@ -73,6 +73,8 @@ struct sn_val *sn_val_new_bool(struct sn_arena *a, bool b);
 /* Append; amortized. Return 0, -SN_ENOMEM, or -SN_EEXIST if @key is already there. */
 int sn_val_push(struct sn_arena *a, struct sn_val *list, struct sn_val *item);
 int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
+/* sn_val_set() for a @key that is known not to be there, and a @v that is not NULL: no search. */
+int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
 /* Deep equality, maps without regard to order. */
 bool sn_val_equal(const struct sn_val *a, const struct sn_val *b);
 

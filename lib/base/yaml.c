@@ -17,8 +17,6 @@
 #include "base/num.h"
 
 struct anchor {
-	struct anchor *next;
-	const char *name;
 	struct sn_val *val;
 	unsigned nodes; /* that it stands for */
 };
@@ -28,7 +26,7 @@ struct reader {
 	struct sn_arena *arena;
 	const char *file;
 	unsigned nodes;
-	struct anchor *anchors;
+	struct sn_map anchors; /* of this document, by name */
 	struct sn_yaml_mark mark;
 	struct sn_err *err;
 	int code;
@@ -208,26 +206,18 @@ static int add_anchor(struct reader *r, const yaml_char_t *name, struct sn_val *
 {
 	struct anchor *a = sn_arena_alloc(r->arena, sizeof(*a));
 
-	if (!a)
-		return r->code = sn_err_set(r->err, SN_ENOMEM, "document needs too much memory");
-	a->name = sn_arena_strdup(r->arena, (const char *)name);
-	if (!a->name)
+	if (!a || sn_map_put(&r->anchors, sn_slice_cstr((const char *)name), a, NULL))
 		return r->code = sn_err_set(r->err, SN_ENOMEM, "document needs too much memory");
 	a->val = v;
 	a->nodes = nodes;
-	a->next = r->anchors;
-	r->anchors = a;
 	return 0;
 }
 
 static struct sn_val *alias(struct reader *r, yaml_event_t *e)
 {
 	const char *name = (const char *)e->data.alias.anchor;
-	struct anchor *a;
+	struct anchor *a = sn_map_find(&r->anchors, sn_slice_cstr(name));
 
-	for (a = r->anchors; a; a = a->next)
-		if (strcmp(a->name, name) == 0)
-			break;
 	if (!a) {
 		fail(r, e->start_mark, SN_ESYNTAX, "alias without a finished anchor of that name",
 		     name);
@@ -302,9 +292,7 @@ static int pair(struct reader *r, struct sn_val *map, struct sn_map *keys, unsig
 	if (v) {
 		struct sn_member *m;
 
-		/* keys are known to be unique: sn_val_set would search in vain, but maps are small
-		 */
-		rc = sn_val_set(r->arena, map, key, v);
+		rc = sn_val_add(r->arena, map, key, v);
 		if (rc == 0) {
 			m = &map->map.members[map->map.n - 1];
 			m->line = (uint32_t)k.start_mark.line + 1;
@@ -392,7 +380,7 @@ static int documents(struct reader *r, struct sn_val *list)
 			yaml_event_t first;
 			struct sn_val *v;
 
-			r->anchors = NULL;
+			sn_map_done(&r->anchors, NULL);
 			yaml_event_delete(&e);
 			if (next_event(r, &first))
 				return r->code;
@@ -467,7 +455,9 @@ int sn_yaml_parse_all(struct sn_arena *a, const char *file, const char *p, size_
 		return sn_err_set(err, SN_ENOMEM, "out of memory");
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)p, n);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+	sn_map_init(&r.anchors);
 	rc = documents(&r, list);
+	sn_map_done(&r.anchors, NULL);
 	yaml_parser_delete(&r.parser);
 	*mark = r.mark;
 	if (rc)

@@ -267,12 +267,14 @@ static void sample(struct sn_endpoint *e, uint64_t latency_ns, uint64_t now_ns)
 	e->ewma_at_ns = now_ns;
 }
 
-void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns, bool ok,
-		     uint64_t now_ns)
+void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns,
+		     enum sn_try_end end, uint64_t now_ns)
 {
+	if (end == SN_TRY_FAILED && latency_ns < SN_BALANCE_PENALTY_NS)
+		latency_ns = SN_BALANCE_PENALTY_NS;
 	if (e->outstanding)
 		e->outstanding--;
-	if (ok || latency_ns > e->ewma_ns)
+	if (end != SN_TRY_CANCELLED || latency_ns > e->ewma_ns)
 		sample(e, latency_ns, now_ns);
 	if (e->gone && e->outstanding == 0 && e->refs == 0) {
 		b->leaving--;

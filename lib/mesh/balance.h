@@ -52,9 +52,19 @@ struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i);
  * this one if there is another. */
 struct sn_endpoint *sn_balance_pick(struct sn_balance *b, const struct sn_endpoint *avoid,
 				    uint64_t now_ns);
-/* The request that pick counted has ended: @latency_ns feeds the average; @ok false (no answer)
- * only ends it, and counts as a slow sample of at least the time spent. */
-void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns, bool ok,
-		     uint64_t now_ns);
+enum sn_try_end {
+	SN_TRY_ANSWERED,
+	SN_TRY_FAILED,	  /* by the endpoint: refused, reset, silent */
+	SN_TRY_CANCELLED, /* by the client or by us: says nothing about the endpoint */
+};
+
+/* What a failure costs at least: whoever refuses at once must not look fast. */
+#define SN_BALANCE_PENALTY_NS 1000000000ull
+
+/* The request that pick counted has ended. ANSWERED: @latency_ns feeds the average. FAILED: it
+ * counts as a sample of at least the penalty. CANCELLED: only if it took longer than the average.
+ */
+void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns,
+		     enum sn_try_end end, uint64_t now_ns);
 
 #endif

@@ -53,6 +53,7 @@ struct place { /* a namespace */
 };
 
 struct bump {
+	struct sn_cluster_reconciler *r;
 	struct sn_list link;
 	char *path, *body;
 };
@@ -67,7 +68,7 @@ struct sn_cluster_reconciler {
 	uint64_t first_kick_ms;
 	struct sn_list bumps;
 	struct sn_rng rng;
-	uint64_t n_runs, n_writes, n_errors, n_bumps, n_foreign;
+	uint64_t n_runs, n_writes, n_errors, n_bumps, n_foreign, n_adds, n_retries, n_queued;
 };
 
 static void work(struct place *p);
@@ -104,6 +105,7 @@ static bool namespace_is_meshed(const struct sn_index *idx, const char *ns)
 
 static void free_bump(struct bump *b)
 {
+	b->r->n_queued--;
 	sn_list_del(&b->link);
 	free(b->path);
 	free(b->body);
@@ -169,6 +171,9 @@ static void queue_bump(struct sn_cluster_reconciler *r, const struct sn_object *
 	sn_jsonw_map_end(&w);
 	b->path = strdup(sn_buf_cstr(&path));
 	b->body = strdup(sn_buf_cstr(&body));
+	b->r = r;
+	r->n_queued++;
+	r->n_adds++;
 	sn_list_push_back(&r->bumps, &b->link);
 	if (!b->path || !b->body)
 		free_bump(b);
@@ -254,6 +259,7 @@ static void failed(struct place *p, const char *what, const struct sn_kube_answe
 
 	p->failures++;
 	p->r->n_errors++;
+	p->r->n_retries++;
 	p->next_shard = 0;
 	ms = sn_backoff_ms(p->failures, a->retry_after_s * 1000u, &p->r->rng);
 	sn_warn("reconcile", "namespace %s: %s: %u %s %.200s; again in %llu ms", p->name, what,
@@ -592,15 +598,14 @@ void sn_cluster_reconciler_free(struct sn_cluster_reconciler *r)
 	free(r);
 }
 
+struct sn_reconcile_counts sn_cluster_reconciler_counts(const struct sn_cluster_reconciler *r)
+{
+	return (struct sn_reconcile_counts){r->n_runs, r->n_errors, r->n_adds, r->n_retries,
+					    r->n_queued};
+}
+
 void sn_cluster_reconciler_metrics(const struct sn_cluster_reconciler *r, struct sn_buf *out)
 {
-	struct sn_metrics_label l[2] = {{"controller", "routes"}, {"result", "success"}};
-
-	sn_metrics_family(out, "controller_runtime_reconcile_total", "counter",
-			  "Reconciliations by result.");
-	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, r->n_runs);
-	l[1].value = "error";
-	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, r->n_errors);
 	sn_metrics_family(out, "sennit_routes_written_total", "counter",
 			  "Routes documents written.");
 	sn_metrics_u64(out, "sennit_routes_written_total", NULL, 0, r->n_writes);

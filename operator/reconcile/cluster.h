@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "kube/client.h"
 #include "operator/index/index.h"
+#include "operator/reconcile/counts.h"
 
 #define SN_FIELD_MANAGER "sennit.dev/operator"
 
@@ -21,6 +22,7 @@ void sn_cluster_reconciler_free(struct sn_cluster_reconciler *r);
 /* Something in the index changed: look at all namespaces 100 ms after the last change, at most 1 s
  * after the first. */
 void sn_cluster_reconciler_kick(struct sn_cluster_reconciler *r);
+struct sn_reconcile_counts sn_cluster_reconciler_counts(const struct sn_cluster_reconciler *r);
 void sn_cluster_reconciler_metrics(const struct sn_cluster_reconciler *r, struct sn_buf *out);
 
 /* True for a pod that has our sidecar. */

@@ -40,7 +40,7 @@ struct sn_status {
 	struct sn_map sent; /* "kind/ns/name uid" */
 	struct sn_timer quiet;
 	struct sn_rng rng;
-	uint64_t first_kick_ms, n_writes, n_errors;
+	uint64_t first_kick_ms, n_writes, n_errors, n_sent, n_retries;
 	struct sn_events events;
 };
 
@@ -60,6 +60,7 @@ static void on_written(void *arg, const struct sn_kube_answer *a)
 	if (a->status == 404)
 		return; /* it is gone */
 	s->n_errors++;
+	s->n_retries++;
 	ms = sn_backoff_ms(++t->failures, a->retry_after_s * 1000u, &s->rng);
 	t->not_before_ms = sn_loop_now_ms(s->loop) + ms;
 	sn_warn("status", "%s: %u %s %.200s; again in %llu ms", t->key, a->status, a->error,
@@ -167,6 +168,7 @@ static void look(struct sn_status *s, const struct sn_object *o)
 			q.path = sn_buf_cstr(&path);
 			q.body = sn_buf_slice(&body);
 			t->call = sn_kube_send(s->k, &q);
+			s->n_sent++;
 			sn_buf_done(&path);
 		}
 	} else {
@@ -258,13 +260,13 @@ void sn_status_free(struct sn_status *s)
 	free(s);
 }
 
+struct sn_reconcile_counts sn_status_counts(const struct sn_status *s)
+{
+	return (struct sn_reconcile_counts){s->n_writes, s->n_errors, s->n_sent, s->n_retries, 0};
+}
+
 void sn_status_metrics(const struct sn_status *s, struct sn_buf *out)
 {
-	struct sn_metrics_label l[2] = {{"controller", "status"}, {"result", "success"}};
-
-	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, s->n_writes);
-	l[1].value = "error";
-	sn_metrics_u64(out, "controller_runtime_reconcile_total", l, 2, s->n_errors);
 	sn_metrics_family(out, "sennit_events_total", "counter", "Events written.");
 	sn_metrics_u64(out, "sennit_events_total", NULL, 0, s->events.n_sent);
 	sn_metrics_family(out, "sennit_event_errors_total", "counter",

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "kube/client.h"
 #include "operator/index/index.h"
+#include "operator/reconcile/counts.h"
 
 #define SN_CONTROLLER "sennit.dev/operator"
 
@@ -16,6 +17,7 @@ struct sn_status *sn_status_new(struct sn_loop *l, struct sn_kube *k, const stru
 void sn_status_free(struct sn_status *s);
 /* Something in the index changed: look at all resources soon. */
 void sn_status_kick(struct sn_status *s);
+struct sn_reconcile_counts sn_status_counts(const struct sn_status *s);
 void sn_status_metrics(const struct sn_status *s, struct sn_buf *out);
 
 /* The body of a status apply for @o as JSON, with lastTransitionTime taken over from its present
