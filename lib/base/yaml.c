@@ -388,7 +388,7 @@ static int documents(struct reader *r, struct sn_val *list)
 			yaml_event_delete(&first);
 			if (!v)
 				return r->code;
-			if (sn_val_push(r->arena, list, v))
+			if (v->type != SN_VAL_NULL && sn_val_push(r->arena, list, v))
 				return r->code = sn_err_set(r->err, SN_ENOMEM, "out of memory");
 		} else {
 			yaml_event_delete(&e);

@@ -283,7 +283,7 @@ static void test_ranges(void **state)
 	expect("leaves: [{name: a}, {name: b}, {name: c}, {name: d}]\n",
 	       "f:1:9: leaves: 4 items, allowed: 0 to 3\n");
 	expect("ports: [0, 1, 65536]\n",
-	       "f:1:8: ports[0]: 0 is out of range, allowed: 1 to 65535\n"
+	       "f:1:9: ports[0]: 0 is out of range, allowed: 1 to 65535\n"
 	       "f:1:15: ports[2]: 65536 is out of range, allowed: 1 to 65535\n");
 	assert_int_equal(decode("timeout: 1h\nsize: 1MiB\nname: abcdefghij\nport: 0\n", &t), 0);
 }
@@ -359,6 +359,7 @@ static void test_bounds(void **state)
 	memset(ctx.path, 'p', sizeof(ctx.path) - 1);
 	assert_int_equal(sn_conf_decode(&ctx, &leaf_object, map, &t), -SN_ECONF);
 	assert_int_equal(strlen(ctx.path), sizeof(ctx.path) - 1);
+	sn_conf_ctx_init(&ctx, &arena);
 	memset(key, 'k', sizeof(key) - 1);
 	key[sizeof(key) - 1] = 0;
 	sn_conf_error(&ctx, NULL, "%s", key); /* cut, not overrun */

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From resources to a document: who sees what, what is left out, and that order does not matter. */
+#include "tests/unit/unit.h"
+
+#include "operator/translate/translate.h"
+#include "tests/unit/operator/objects.h"
+
+#define ROUTE(name, ns, parent, backend)                                                           \
+	"kind: MeshRoute\nmetadata: {name: " name ", namespace: " ns ", generation: 3}\n"          \
+	"spec: {parentRefs: [" parent "], rules: [{backendRefs: [" backend "]}]}\n---\n"
+#define WEB "{kind: Service, name: web, port: 80}"
+#define DEMO_WEB "{kind: Service, name: web, namespace: demo, port: 80}"
+
+static struct sn_document doc;
+
+static const char *translate(struct sn_index *idx, const char *ns)
+{
+	struct sn_err err = {0};
+
+	sn_document_done(&doc);
+	memset(&doc, 0, sizeof(doc));
+	if (sn_translate(idx, ns, &doc, &err))
+		fail_msg("%s", err.msg);
+	assert_int_equal(doc.n_shards, 1);
+	return sn_buf_cstr(&doc.shards[0]);
+}
+
+static struct sn_condition condition(struct sn_index *idx, const char *ns, const char *name,
+				     const char *type)
+{
+	const struct sn_object *o = sn_index_find(idx, SN_KIND_MESHROUTE, ns, name);
+	struct sn_condition c[SN_CONDITIONS_MAX];
+	size_t i, n;
+
+	assert_non_null(o);
+	n = sn_translate_conditions(idx, o, 0, c);
+	for (i = 0; i < n; i++)
+		if (strcmp(c[i].type, type) == 0)
+			return c[i];
+	fail_msg("no condition %s", type);
+	return c[0];
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	sn_document_done(&doc);
+	memset(&doc, 0, sizeof(doc));
+	return 0;
+}
+
+static void test_any_order_gives_the_same_bytes(void **state)
+{
+	static const char *const parts[] = {
+		SERVICE("web", "10.0.0.1"), SERVICE("web-v2", "10.0.0.2"),
+		ROUTE("a", "demo", WEB,
+		      "{name: web, port: 80, weight: 9}, {name: web-v2, port: 80, weight: 1}"),
+		ROUTE("b", "demo", "{kind: Service, name: web-v2}", "{name: web, port: 80}"),
+		"kind: BackendPolicy\nmetadata: {name: p, namespace: demo}\nspec: {targetRefs: "
+		"[{kind: Service, name: web}], "
+		"loadBalancing: {algorithm: RoundRobin}}\n"};
+	static const int orders[][5] = {{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 4, 0, 3, 1}};
+	char first[8192] = "";
+	size_t o, i;
+
+	(void)state;
+	for (o = 0; o < SN_ARRAY_LEN(orders); o++) {
+		struct sn_index *idx = sn_index_new();
+		const char *text;
+
+		for (i = 0; i < 5; i++)
+			apply(idx, parts[orders[o][i]]);
+		text = translate(idx, "demo");
+		assert_non_null(strstr(text, "RoundRobin"));
+		assert_non_null(strstr(text, doc.revision));
+		if (o == 0)
+			snprintf(first, sizeof(first), "%s", text);
+		assert_string_equal(text, first);
+		sn_index_free(idx);
+	}
+}
+
+static void test_only_services_that_routes_speak_of(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1") SERVICE("idle", "10.0.0.2"));
+	assert_null(strstr(translate(idx, "demo"), "web.demo"));
+	apply(idx, ROUTE("a", "demo", WEB, "{name: web, port: 80}"));
+	assert_non_null(strstr(translate(idx, "demo"), "name: web.demo"));
+	assert_null(strstr(translate(idx, "demo"), "idle"));
+	sn_index_free(idx);
+}
+
+static void test_producers_and_consumers(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1") SERVICE("web-v2", "10.0.0.2"));
+	apply(idx, ROUTE("produced", "demo", WEB, "{name: web-v2, port: 80}"));
+	assert_non_null(strstr(translate(idx, "other"), "produced")); /* for all clients */
+	apply(idx, ROUTE("consumed", "other", DEMO_WEB, "{name: web, namespace: demo, port: 80}"));
+	assert_non_null(strstr(translate(idx, "other"), "consumed"));
+	assert_null(strstr(translate(idx, "other"), "produced")); /* the consumer's wins */
+	assert_null(strstr(translate(idx, "demo"), "consumed"));
+	assert_non_null(strstr(translate(idx, "demo"), "produced"));
+	sn_index_free(idx);
+}
+
+static void test_backends_that_cannot_be_used_say_why(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, "kind: Service\nmetadata: {name: headless, namespace: demo}\n"
+		   "spec: {clusterIP: None, selector: {a: b}, ports: [{port: 80}]}\n---\n"
+		   "kind: Service\nmetadata: {name: away, namespace: demo}\nspec: {type: "
+		   "ExternalName, externalName: x.y}\n");
+	apply(idx, ROUTE("missing", "demo", WEB, "{name: nobody, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "missing", "Accepted").reason, "Accepted");
+	assert_string_equal(condition(idx, "demo", "missing", "ResolvedRefs").reason,
+			    "BackendNotFound");
+	assert_non_null(strstr(translate(idx, "demo"), "nobody.demo#BackendNotFound"));
+	apply(idx, ROUTE("missing", "demo", WEB, "{name: headless, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "missing", "ResolvedRefs").reason,
+			    "UnsupportedValue");
+	apply(idx, ROUTE("missing", "demo", WEB, "{name: away, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "missing", "ResolvedRefs").reason,
+			    "UnsupportedValue");
+	apply(idx, ROUTE("missing", "demo", WEB, "{kind: ConfigMap, name: web, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "missing", "ResolvedRefs").reason,
+			    "InvalidKind");
+	apply(idx, ROUTE("missing", "demo", WEB, "{name: web, namespace: other, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "missing", "ResolvedRefs").reason,
+			    "RefNotPermitted");
+	apply(idx, ROUTE("missing", "demo", WEB, "{name: web, port: 80}"));
+	assert_true(condition(idx, "demo", "missing", "ResolvedRefs").status);
+	sn_index_free(idx);
+}
+
+static void test_parents(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, ROUTE("r", "demo", "{kind: Service, name: nowhere}", "{name: web, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "r", "Accepted").reason, "NoMatchingParent");
+	apply(idx,
+	      ROUTE("r", "demo", "{kind: Service, name: web, port: 81}", "{name: web, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "r", "Accepted").reason, "NoMatchingParent");
+	apply(idx, ROUTE("r", "demo", "{kind: Gateway, name: web}", "{name: web, port: 80}"));
+	assert_string_equal(condition(idx, "demo", "r", "Accepted").reason, "InvalidKind");
+	apply(idx, ROUTE("r", "demo", "{group: core, kind: Service, name: web}",
+			 "{name: web, port: 80}"));
+	assert_true(condition(idx, "demo", "r", "Accepted").status);
+	sn_index_free(idx);
+}
+
+static void test_mesh_config(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	assert_null(strstr(translate(idx, "demo"), "deny"));
+	apply(idx,
+	      "kind: MeshConfig\nmetadata: {name: default}\nspec: {outbound: {mode: DenyAny}}\n");
+	assert_non_null(strstr(translate(idx, "demo"), "mode: deny"));
+	sn_index_free(idx);
+}
+
+static void test_hostile_values_stay_values(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	struct sn_err err = {0};
+	struct sn_val *v = NULL;
+	struct sn_arena a;
+	const char *text;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx,
+	      "kind: MeshRoute\nmetadata: {name: r, namespace: demo}\nspec:\n  parentRefs: [" WEB
+	      "]\n  rules:\n"
+	      "  - matches: [{path: {type: Exact, value: \"/a\\n  evil: true\\x01\\u2028#\"}, "
+	      "headers: "
+	      "[{name: x, value: \"yes: {no}\"}]}]\n    backendRefs: [{name: web, port: 80}]\n");
+	text = translate(idx, "demo");
+	sn_arena_init(&a, 0, 0);
+	assert_int_equal(sn_yaml_parse(&a, "doc", text, strlen(text), &v, NULL, &err), 0);
+	assert_null(strstr(text, "\n  evil"));
+	sn_arena_done(&a);
+	sn_index_free(idx);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_any_order_gives_the_same_bytes, teardown),
+		cmocka_unit_test_teardown(test_only_services_that_routes_speak_of, teardown),
+		cmocka_unit_test_teardown(test_producers_and_consumers, teardown),
+		cmocka_unit_test_teardown(test_backends_that_cannot_be_used_say_why, teardown),
+		cmocka_unit_test_teardown(test_parents, teardown),
+		cmocka_unit_test_teardown(test_mesh_config, teardown),
+		cmocka_unit_test_teardown(test_hostile_values_stay_values, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
