@@ -3,6 +3,8 @@
 #ifndef SN_TESTS_OBJECTS_H
 #define SN_TESTS_OBJECTS_H
 
+#include "tests/unit/unit.h"
+
 #include "base/yaml.h"
 #include "operator/index/index.h"
 
