@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/message.h - the head of a request or response as every protocol version hands it on: slices
- * into whatever buffer it was parsed from. Data only; HTTP/1 fills it now, HTTP/2 will.
+ * into whatever buffer it was parsed from. Data only; both HTTP/1 and HTTP/2 fill it.
  * A message's slices are valid as long as the buffer that it was parsed from stays as it is. */
 #ifndef SN_HTTP_MESSAGE_H
 #define SN_HTTP_MESSAGE_H
@@ -81,7 +81,7 @@ enum sn_method {
 enum sn_framing {
 	SN_FRAMING_NONE,   /* no body */
 	SN_FRAMING_LENGTH, /* content_length bytes */
-	SN_FRAMING_CHUNKED,
+	SN_FRAMING_CHUNKED, /* of unknown length, ended by its framing (HTTP/2: no content-length) */
 	SN_FRAMING_CLOSE, /* until the connection ends (responses only) */
 };
 
@@ -90,12 +90,15 @@ struct sn_request {
 	struct sn_slice method_text;
 	struct sn_slice target;	   /* as sent */
 	struct sn_slice path;	   /* path and query: origin form, "*" for OPTIONS * */
-	struct sn_slice authority; /* host[:port] from absolute-form or Host */
-	uint8_t minor;		   /* HTTP/1.minor; above 1 reads as 1 */
-	bool absolute_form;
+	struct sn_slice authority; /* host[:port] from absolute-form, Host or :authority */
+	struct sn_slice scheme;	   /* :scheme; empty for HTTP/1 */
+	uint8_t major;		   /* 1 or 2: how it came */
+	uint8_t minor;		   /* HTTP/1.minor; above 1 reads as 1. HTTP/2: 1 */
+	bool absolute_form;	   /* the authority is not in a Host field (HTTP/2: always) */
 	bool keep_alive; /* the client wants to send another */
 	bool expect_continue;
-	bool upgrade; /* a well-formed Upgrade request (websocket ...) */
+	bool upgrade; /* a well-formed Upgrade request, or an extended CONNECT (RFC 8441) */
+	struct sn_slice upgrade_to; /* with `upgrade`: Upgrade's value, or :protocol */
 	enum sn_framing framing;
 	uint64_t content_length;
 	struct sn_headers headers;
@@ -103,7 +106,8 @@ struct sn_request {
 
 struct sn_response {
 	uint16_t status; /* 100..999 */
-	struct sn_slice reason;
+	struct sn_slice reason; /* empty for HTTP/2 */
+	uint8_t major;		/* 1 or 2: how it came */
 	uint8_t minor;
 	bool keep_alive;	 /* the server will take another request */
 	bool upgrade;		 /* 101 */
@@ -124,6 +128,10 @@ const char *sn_status_reason(unsigned status);
 /* First header of that name that is not dropped; NULL if absent. */
 const struct sn_header *sn_headers_find(const struct sn_headers *hs, struct sn_slice name);
 const struct sn_header *sn_headers_find_id(const struct sn_headers *hs, enum sn_hdr_id id);
+
+/* May this field stand in trailers? Not those that frame, route, authenticate or carry what the mesh
+ * says (RFC 9110 6.5.1). */
+bool sn_trailer_allowed(enum sn_hdr_id id, struct sn_slice name);
 
 /* RFC 9110 tokens and field values (no CR, LF, NUL, control). */
 bool sn_token_valid(struct sn_slice s);
