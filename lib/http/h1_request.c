@@ -144,6 +144,7 @@ static int finish(struct sn_h1__cursor *c, struct sn_h1__facts *f, struct sn_req
 		       (req->framing == SN_FRAMING_NONE ||
 			(req->framing == SN_FRAMING_LENGTH && req->content_length == 0)) &&
 		       upgrade_is_plain(f->upgrade);
+	req->upgrade_to = req->upgrade ? f->upgrade : sn_slice("", 0);
 	return 0;
 }
 
@@ -168,6 +169,8 @@ int sn_h1_parse_request(struct sn_slice in, size_t *scanned, const struct sn_h1_
 		return -SN_EMORE;
 	c.end = end = in.p + (in.n < lim->head_bytes ? in.n : lim->head_bytes);
 	req->headers.n = 0;
+	req->major = 1;
+	req->scheme = sn_slice("", 0);
 	req->absolute_form = false;
 	rc = skip_empty_line(&c);
 	if (rc == 0) {

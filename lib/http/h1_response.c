@@ -63,8 +63,10 @@ static int finish(struct sn_h1__cursor *c, struct sn_h1__facts *f, enum sn_metho
 		return rc;
 	body_of(resp, request_method, resp->framing != SN_FRAMING_NONE);
 	resp->upgrade = resp->status == 101;
-	if (resp->upgrade && (resp->minor == 0 || !f->connection_upgrade || f->n_upgrade != 1))
+	if (resp->upgrade &&
+	    (resp->minor == 0 || !f->connection_upgrade || f->n_upgrade != 1 || f->upgrade.n == 0))
 		return refuse(c, "bad-upgrade");
+	resp->upgrade_to = resp->upgrade ? f->upgrade : sn_slice("", 0);
 	resp->keep_alive = !f->close && (resp->minor >= 1 || f->keep_alive) &&
 			   resp->framing != SN_FRAMING_CLOSE && !resp->upgrade;
 	return 0;
@@ -82,6 +84,7 @@ int sn_h1_parse_response(struct sn_slice in, size_t *scanned, const struct sn_h1
 		return -SN_EMORE;
 	c.end = in.p + (in.n < lim->head_bytes ? in.n : lim->head_bytes);
 	resp->headers.n = 0;
+	resp->major = 1;
 	rc = status_line(&c, resp);
 	if (rc == 0)
 		rc = sn_h1__fields(&c, &resp->headers, lim->header_count, &f);

@@ -79,10 +79,11 @@ enum sn_method {
 
 /* How a body is framed on the wire that it came by. */
 enum sn_framing {
-	SN_FRAMING_NONE,   /* no body */
-	SN_FRAMING_LENGTH, /* content_length bytes */
-	SN_FRAMING_CHUNKED, /* of unknown length, ended by its framing (HTTP/2: no content-length) */
-	SN_FRAMING_CLOSE, /* until the connection ends (responses only) */
+	SN_FRAMING_NONE,    /* no body */
+	SN_FRAMING_LENGTH,  /* content_length bytes */
+	SN_FRAMING_CHUNKED, /* of unknown length, ended by its framing (HTTP/2: no content-length)
+			     */
+	SN_FRAMING_CLOSE,   /* until the connection ends (responses only) */
 };
 
 struct sn_request {
@@ -95,7 +96,7 @@ struct sn_request {
 	uint8_t major;		   /* 1 or 2: how it came */
 	uint8_t minor;		   /* HTTP/1.minor; above 1 reads as 1. HTTP/2: 1 */
 	bool absolute_form;	   /* the authority is not in a Host field (HTTP/2: always) */
-	bool keep_alive; /* the client wants to send another */
+	bool keep_alive;	   /* the client wants to send another */
 	bool expect_continue;
 	bool upgrade; /* a well-formed Upgrade request, or an extended CONNECT (RFC 8441) */
 	struct sn_slice upgrade_to; /* with `upgrade`: Upgrade's value, or :protocol */
@@ -105,14 +106,15 @@ struct sn_request {
 };
 
 struct sn_response {
-	uint16_t status; /* 100..999 */
+	uint16_t status;	/* 100..999 */
 	struct sn_slice reason; /* empty for HTTP/2 */
 	uint8_t major;		/* 1 or 2: how it came */
 	uint8_t minor;
-	bool keep_alive;	 /* the server will take another request */
-	bool upgrade;		 /* 101 */
-	enum sn_framing framing; /* already with regard to HEAD, 1xx, 204, 304 */
-	uint64_t content_length; /* as declared; SN_FRAMING_NONE may still declare one (HEAD) */
+	bool keep_alive;	    /* the server will take another request */
+	bool upgrade;		    /* 101 */
+	struct sn_slice upgrade_to; /* with `upgrade`: Upgrade's value */
+	enum sn_framing framing;    /* already with regard to HEAD, 1xx, 204, 304 */
+	uint64_t content_length;    /* as declared; SN_FRAMING_NONE may still declare one (HEAD) */
 	struct sn_headers headers;
 };
 
@@ -129,8 +131,8 @@ const char *sn_status_reason(unsigned status);
 const struct sn_header *sn_headers_find(const struct sn_headers *hs, struct sn_slice name);
 const struct sn_header *sn_headers_find_id(const struct sn_headers *hs, enum sn_hdr_id id);
 
-/* May this field stand in trailers? Not those that frame, route, authenticate or carry what the mesh
- * says (RFC 9110 6.5.1). */
+/* May this field stand in trailers? Not those that frame, route, authenticate or carry what the
+ * mesh says (RFC 9110 6.5.1). */
 bool sn_trailer_allowed(enum sn_hdr_id id, struct sn_slice name);
 
 /* RFC 9110 tokens and field values (no CR, LF, NUL, control). */

@@ -8,9 +8,15 @@ static struct sn_h1_limits limits = {
 static void parse(struct sn_slice in, size_t *scanned, char *dst, size_t cap)
 {
 	struct sn_header fields[HEADS_MAX_FIELDS];
-	struct sn_request req = {.headers = {fields, 0, HEADS_MAX_FIELDS}};
+	struct sn_request req;
 	struct sn_h1_refusal refusal = {0, NULL};
-	int rc = sn_h1_parse_request(in, scanned, &limits, &req, &refusal);
+	int rc;
+
+	/* All but the storage is the parser's to set. */
+	memset(&req, 0xa5, sizeof(req));
+	req.headers.v = fields;
+	req.headers.cap = HEADS_MAX_FIELDS;
+	rc = sn_h1_parse_request(in, scanned, &limits, &req, &refusal);
 
 	if (rc == -SN_EMORE) {
 		snprintf(dst, cap, "more");
@@ -23,11 +29,15 @@ static void parse(struct sn_slice in, size_t *scanned, char *dst, size_t cap)
 	}
 	assert_true((size_t)rc <= in.n);
 	assert_int_equal(*scanned, 0);
-	snprintf(dst, cap, "%d %s %.*s %.*s 1.%u %s:%llu%s%s%s%s", rc, sn_method_name(req.method),
-		 SN_ARG(req.path), SN_ARG(req.authority), req.minor, framing_text(req.framing),
-		 (unsigned long long)req.content_length, req.absolute_form ? " absolute" : "",
-		 req.keep_alive ? "" : " close", req.expect_continue ? " expect" : "",
-		 req.upgrade ? " upgrade" : "");
+	assert_int_equal(req.major, 1);
+	assert_int_equal(req.scheme.n, 0);
+	assert_int_equal(req.upgrade_to.n > 0, req.upgrade);
+	snprintf(dst, cap, "%d %s %.*s %.*s 1.%u %s:%llu%s%s%s%s%.*s", rc,
+		 sn_method_name(req.method), SN_ARG(req.path), SN_ARG(req.authority), req.minor,
+		 framing_text(req.framing), (unsigned long long)req.content_length,
+		 req.absolute_form ? " absolute" : "", req.keep_alive ? "" : " close",
+		 req.expect_continue ? " expect" : "", req.upgrade ? " upgrade=" : "",
+		 SN_ARG(req.upgrade_to));
 	print_fields(&req.headers, dst, cap);
 }
 
@@ -263,8 +273,9 @@ static void test_upgrade(void **state)
 {
 #define UP(v) GET "Connection: upgrade\r\nUpgrade: " v "\r\n\r\n"
 	static const struct row rows[] = {
-		{IN(UP("websocket")), "68 GET / a 1.1 none:0 upgrade Host=a Connection=upgrade! "
-				      "Upgrade=websocket!"},
+		{IN(UP("websocket")),
+		 "68 GET / a 1.1 none:0 upgrade=websocket Host=a Connection=upgrade! "
+		 "Upgrade=websocket!"},
 		{IN(UP("h2c")), "62 GET / a 1.1 none:0 Host=a Connection=upgrade! Upgrade=h2c!"},
 		{IN(UP("TLS/1.0")),
 		 "66 GET / a 1.1 none:0 Host=a Connection=upgrade! Upgrade=TLS/1.0!"},

@@ -10,9 +10,14 @@ static enum sn_method method = SN_METHOD_GET;
 static void parse(struct sn_slice in, size_t *scanned, char *dst, size_t cap)
 {
 	struct sn_header fields[HEADS_MAX_FIELDS];
-	struct sn_response resp = {.headers = {fields, 0, HEADS_MAX_FIELDS}};
+	struct sn_response resp;
 	struct sn_h1_refusal refusal = {0, NULL};
-	int rc = sn_h1_parse_response(in, scanned, &limits, method, &resp, &refusal);
+	int rc;
+
+	memset(&resp, 0xa5, sizeof(resp));
+	resp.headers.v = fields;
+	resp.headers.cap = HEADS_MAX_FIELDS;
+	rc = sn_h1_parse_response(in, scanned, &limits, method, &resp, &refusal);
 
 	if (rc == -SN_EMORE) {
 		snprintf(dst, cap, "more");
@@ -24,9 +29,12 @@ static void parse(struct sn_slice in, size_t *scanned, char *dst, size_t cap)
 		return;
 	}
 	assert_true((size_t)rc <= in.n);
-	snprintf(dst, cap, "%d %u (%.*s) 1.%u %s:%llu%s%s", rc, resp.status, SN_ARG(resp.reason),
-		 resp.minor, framing_text(resp.framing), (unsigned long long)resp.content_length,
-		 resp.keep_alive ? "" : " close", resp.upgrade ? " upgrade" : "");
+	assert_int_equal(resp.major, 1);
+	assert_int_equal(resp.upgrade_to.n > 0, resp.upgrade);
+	snprintf(dst, cap, "%d %u (%.*s) 1.%u %s:%llu%s%s%.*s", rc, resp.status,
+		 SN_ARG(resp.reason), resp.minor, framing_text(resp.framing),
+		 (unsigned long long)resp.content_length, resp.keep_alive ? "" : " close",
+		 resp.upgrade ? " upgrade=" : "", SN_ARG(resp.upgrade_to));
 	print_fields(&resp.headers, dst, cap);
 }
 
@@ -73,10 +81,13 @@ static void test_bodiless(void **state)
 		 "57 304 (Not Modified) 1.1 none:0 Transfer-Encoding=chunked!"},
 		{IN("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
 		    "Upgrade: websocket\r\n\r\n"),
-		 "77 101 (Switching Protocols) 1.1 none:0 close upgrade Connection=Upgrade! "
+		 "77 101 (Switching Protocols) 1.1 none:0 close upgrade=websocket "
+		 "Connection=Upgrade! "
 		 "Upgrade=websocket!"},
 		{IN("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n"), "502 bad-upgrade"},
 		{IN("HTTP/1.1 101 x\r\nConnection: upgrade\r\n\r\n"), "502 bad-upgrade"},
+		{IN("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade:\r\n\r\n"),
+		 "502 bad-upgrade"},
 	};
 	static const struct row head_rows[] = {
 		{IN(OK "Content-Length: 12\r\n\r\n"), "39 200 (OK) 1.1 none:12 Content-Length=12"},
