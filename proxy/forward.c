@@ -22,6 +22,19 @@ static void add_iov(struct sn_body_out *o, const char *p, size_t n)
 	o->iov[o->n_iov++] = (struct iovec){(char *)p, n};
 }
 
+/* Trailers are checked, used up and dropped. */
+static int skip_trailers(struct sn_h1_body *b, struct sn_slice in, struct sn_body_out *o)
+{
+	struct sn_header fields[100];
+	struct sn_headers hs = {fields, 0, SN_ARRAY_LEN(fields)};
+	size_t scanned = 0;
+	int rc = sn_h1_parse_trailers(sn_slice(in.p + o->used, in.n - o->used), &scanned, b, &hs);
+
+	if (rc > 0)
+		o->used += (size_t)rc;
+	return rc < 0 && rc != -SN_EMORE ? -SN_EPROTO : 0;
+}
+
 int sn_body_collect(struct sn_h1_body *b, struct sn_slice in, bool chunked, struct sn_body_out *o)
 {
 	while (o->n_runs < SN_BODY_RUNS && !b->done) {
@@ -45,6 +58,8 @@ int sn_body_collect(struct sn_h1_body *b, struct sn_slice in, bool chunked, stru
 		if (used == 0)
 			break;
 	}
+	if (b->at_trailers && skip_trailers(b, in, o))
+		return -SN_EPROTO;
 	if (b->done && chunked)
 		add_iov(o, "0\r\n\r\n", 5);
 	return 0;

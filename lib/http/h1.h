@@ -45,18 +45,30 @@ struct sn_h1_body {
 	uint64_t left; /* LENGTH: bytes still to come; CHUNKED: of this chunk */
 	uint8_t state;
 	bool done;
-	uint32_t line_bytes; /* of the chunk-size line or trailers so far (bounded) */
-	uint32_t trailer_count;
-	uint32_t overhead; /* octets of chunk extensions that no payload has paid for (bounded) */
+	bool at_trailers;    /* CHUNKED: trailer fields follow: sn_h1_parse_trailers is next */
+	uint32_t line_bytes; /* digits of the chunk size so far (bounded) */
+	uint32_t overhead;   /* octets of chunk extensions that no payload has paid for (bounded) */
 };
 
 void sn_h1_body_init(struct sn_h1_body *b, enum sn_framing framing, uint64_t content_length);
 
 /* Looks at the start of @in; *ret_payload is the next run of payload (may be empty), borrowed.
  * Returns the number of bytes used up (framing + payload, >= payload.n), or -SN_EPROTO.
- * Call again with the rest until it returns 0 (needs more) or b->done. Bytes behind `done` are the
- * next message's. Trailer fields are checked and dropped. */
+ * Call again with the rest until it returns 0 (needs more), b->done or b->at_trailers. Bytes behind
+ * `done` are the next message's. A chunked body with trailer fields never gets done here:
+ * b->at_trailers is set as soon as the first of them is seen, and what follows is left for
+ * sn_h1_parse_trailers. */
 ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_slice *ret_payload);
+
+/* Parses the trailer section at the start of @in, once b->at_trailers; as strict as about a head,
+ * at most 8 KiB and 100 fields (or hs->cap). *scanned: as of sn_h1_parse_request. hs->v and .cap
+ * are the caller's; the slices borrow from @in. Fields that sn_trailer_allowed refuses are flagged
+ * SN_HDR_DROPPED; what a Connection field of the head named is not looked for. Returns the
+ * section's length, its empty line included (then b->done is set and at_trailers cleared);
+ * -SN_EMORE; or -SN_EPROTO, for good. */
+int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body *b,
+			 struct sn_headers *hs);
+
 /* End of input: 0 if the body is complete by it (CLOSE), else -SN_EPROTO (truncated). */
 int sn_h1_body_eof(struct sn_h1_body *b);
 

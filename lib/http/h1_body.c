@@ -3,11 +3,13 @@
  * except for the data itself, so that a split can fall anywhere:
  *
  *   SIZE -> [EXT] -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
- *                        \-> (size 0) T_START -> T_NAME -> T_VALUE -> T_LF -> T_START ...
- *                                           \-> END_LF -> done
+ *                        \-> (size 0) LAST -> END_LF -> done
+ *                                        \-> TRAILERS -> done
  *
- * An octet that is wrong sets FAILED for good. */
-#include "http/h1.h"
+ * LAST looks at one octet behind the last chunk: CR ends the body there, anything else begins a
+ * trailer section, which is a head's fields and is parsed as such, from growing input. An octet
+ * that is wrong sets FAILED for good. */
+#include "http/h1_int.h"
 
 #include "http/chars.h"
 
@@ -20,11 +22,9 @@ enum state {
 	DATA,
 	DATA_CR,
 	DATA_LF,
-	T_START, /* of a trailer line, or the last CR */
-	T_NAME,
-	T_VALUE,
-	T_LF,
-	END_LF,
+	LAST,	  /* behind the last chunk's line */
+	END_LF,	  /* of an empty trailer section */
+	TRAILERS, /* at_trailers: sn_h1_parse_trailers goes on */
 	FAILED,
 };
 
@@ -79,28 +79,6 @@ static enum state ext_octet(struct sn_h1_body *b, char c)
 	return sn_char_is(c, SN_CH_VALUE) ? EXT : FAILED;
 }
 
-static enum state trailer_octet(struct sn_h1_body *b, char c)
-{
-	if (b->state == T_START && c == '\r')
-		return END_LF;
-	if (++b->line_bytes > TRAILER_BYTES_MAX)
-		return FAILED;
-	switch (b->state) {
-	case T_START:
-		if (++b->trailer_count > TRAILERS_MAX)
-			return FAILED;
-		return sn_char_is(c, SN_CH_TOKEN) ? T_NAME : FAILED;
-	case T_NAME:
-		if (c == ':')
-			return T_VALUE;
-		return sn_char_is(c, SN_CH_TOKEN) ? T_NAME : FAILED;
-	default:
-		if (c == '\r')
-			return T_LF;
-		return sn_char_is(c, SN_CH_VALUE) ? T_VALUE : FAILED;
-	}
-}
-
 /* The state behind one octet of framing. */
 static enum state next_state(struct sn_h1_body *b, char c)
 {
@@ -115,17 +93,14 @@ static enum state next_state(struct sn_h1_body *b, char c)
 		if (c != '\n')
 			return FAILED;
 		b->line_bytes = 0;
-		return b->left > 0 ? DATA : T_START;
+		return b->left > 0 ? DATA : LAST;
 	case DATA_CR:
 		return c == '\r' ? DATA_LF : FAILED;
 	case DATA_LF:
 		return c == '\n' ? SIZE_FIRST : FAILED;
-	case T_START:
-	case T_NAME:
-	case T_VALUE:
-		return trailer_octet(b, c);
-	case T_LF:
-		return c == '\n' ? T_START : FAILED;
+	case LAST:
+		b->at_trailers = c != '\r';
+		return c == '\r' ? END_LF : TRAILERS;
 	case END_LF:
 		b->done = c == '\n';
 		return c == '\n' ? END_LF : FAILED;
@@ -168,6 +143,8 @@ static ptrdiff_t feed_chunked(struct sn_h1_body *b, struct sn_slice in,
 		b->state = (uint8_t)next_state(b, *p);
 		if (b->state == FAILED)
 			return ret_payload->n > 0 ? p - in.p : -SN_EPROTO;
+		if (b->state == TRAILERS)
+			break;
 		p++;
 	}
 	return p - in.p;
@@ -176,7 +153,7 @@ static ptrdiff_t feed_chunked(struct sn_h1_body *b, struct sn_slice in,
 ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_slice *ret_payload)
 {
 	*ret_payload = sn_slice(in.p, 0);
-	if (b->done || in.n == 0)
+	if (b->done || b->at_trailers || in.n == 0)
 		return 0;
 	switch (b->framing) {
 	case SN_FRAMING_LENGTH:
@@ -191,6 +168,36 @@ ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_sl
 	default:
 		return -SN_EPROTO;
 	}
+}
+
+int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body *b,
+			 struct sn_headers *hs)
+{
+	struct sn_h1_refusal unused;
+	struct sn_h1__cursor c = {.p = in.p, .refusal = &unused, .status = 400};
+	int rc;
+
+	hs->n = 0;
+	if (!b->at_trailers)
+		return -SN_EPROTO;
+	if (!sn_h1__worth_parsing(in, scanned, TRAILER_BYTES_MAX, TRAILER_BYTES_MAX))
+		return -SN_EMORE;
+	c.end = in.p + (in.n < TRAILER_BYTES_MAX ? in.n : TRAILER_BYTES_MAX);
+	rc = sn_h1__fields(&c, hs, TRAILERS_MAX, NULL);
+	if (rc == -SN_EMORE && in.n < TRAILER_BYTES_MAX)
+		return rc;
+	*scanned = 0;
+	b->at_trailers = false;
+	if (rc != 0) {
+		hs->n = 0;
+		b->state = FAILED;
+		return -SN_EPROTO;
+	}
+	b->done = true;
+	for (uint32_t i = 0; i < hs->n; i++)
+		if (!sn_trailer_allowed((enum sn_hdr_id)hs->v[i].id, hs->v[i].name))
+			hs->v[i].flags |= SN_HDR_DROPPED;
+	return (int)(c.p - in.p);
 }
 
 int sn_h1_body_eof(struct sn_h1_body *b)

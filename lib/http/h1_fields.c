@@ -167,7 +167,7 @@ int sn_h1__fields(struct sn_h1__cursor *c, struct sn_headers *hs, uint32_t max_c
 			return sn_h1__refuse(c, c->status == 400 ? 431 : c->status,
 					     "too-many-headers");
 		rc = field(c, h);
-		if (rc == 0)
+		if (rc == 0 && f)
 			rc = note_field(c, h, f);
 		if (rc != 0)
 			return rc;

@@ -35,7 +35,8 @@ int sn_h1__refuse(struct sn_h1__cursor *c, uint16_t status, const char *reason);
 int sn_h1__crlf(struct sn_h1__cursor *c, const char *bad);
 /* Takes "HTTP/1.x"; *ret_minor at most 1. @status_other: of another major version. */
 int sn_h1__version(struct sn_h1__cursor *c, uint16_t status_other, uint8_t *ret_minor);
-/* Takes all fields and the empty line behind them. */
+/* Takes all fields and the empty line behind them. @f: NULL for trailers: what fields mean to a
+ * message is then not asked. */
 int sn_h1__fields(struct sn_h1__cursor *c, struct sn_headers *hs, uint32_t max_count,
 		  struct sn_h1__facts *f);
 /* Reads the Connection fields and flags what they name. */

@@ -47,6 +47,13 @@ static void put_fields(struct sn_buf *out, struct sn_slice head, const struct sn
 	}
 }
 
+int sn_headout_trailers(struct sn_buf *out, struct sn_slice head, const struct sn_headers *hs)
+{
+	put_fields(out, head, hs, hs->n, false, false);
+	sn_buf_append(out, "\r\n", 2);
+	return out->failed ? -SN_ENOMEM : 0;
+}
+
 int sn_headout_request(struct sn_buf *out, struct sn_slice head, const struct sn_request *req,
 		       uint32_t n_parsed)
 {

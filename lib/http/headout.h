@@ -19,4 +19,8 @@ int sn_headout_request(struct sn_buf *out, struct sn_slice head, const struct sn
 int sn_headout_response(struct sn_buf *out, struct sn_slice head, const struct sn_response *resp,
 			bool chunked, bool close);
 
+/* Trailer lines and the empty line behind them; the last chunk's line ("0\r\n") is the caller's.
+ * @head: what @hs was parsed from, its empty line included. Returns as above. */
+int sn_headout_trailers(struct sn_buf *out, struct sn_slice head, const struct sn_headers *hs);
+
 #endif

@@ -264,6 +264,76 @@ const struct sn_header *sn_headers_find(const struct sn_headers *hs, struct sn_s
 	return NULL;
 }
 
+/* Names that frame, route, authenticate, or change what the message itself means, by RFC
+ * 9110 6.5.1: a receiver may have acted on the head already, or may merge what comes late into it.
+ */
+static const struct sn_slice not_trailers[] = {
+	SN_SLICE("age"),
+	SN_SLICE("cache-control"),
+	SN_SLICE("content-range"),
+	SN_SLICE("expires"),
+	SN_SLICE("max-forwards"),
+	SN_SLICE("pragma"),
+	SN_SLICE("proxy-authenticate"),
+	SN_SLICE("proxy-authentication-info"),
+	SN_SLICE("proxy-authorization"),
+	SN_SLICE("range"),
+	SN_SLICE("set-cookie"),
+	SN_SLICE("vary"),
+	SN_SLICE("warning"),
+	SN_SLICE("www-authenticate"),
+	SN_SLICE("x-real-ip"),
+	/* with the ids below, in the spelling that CGI takes for the same */
+	SN_SLICE("content-encoding"),
+	SN_SLICE("content-length"),
+	SN_SLICE("content-type"),
+	SN_SLICE("http2-settings"),
+	SN_SLICE("keep-alive"),
+	SN_SLICE("proxy-connection"),
+	SN_SLICE("retry-after"),
+	SN_SLICE("transfer-encoding"),
+};
+
+/* Conditions, forwarding, and other meshes' words. */
+static const struct sn_slice not_trailer_prefixes[] = {
+	SN_SLICE("if-"),
+	SN_SLICE("l5d-"),
+	SN_SLICE("x-forwarded-"),
+};
+
+/* As lower_eq, with '_' as '-'. */
+static bool name_begins(struct sn_slice name, struct sn_slice lower)
+{
+	if (name.n < lower.n)
+		return false;
+	for (size_t i = 0; i < lower.n; i++)
+		if ((name.p[i] == '_' ? '-' : sn_char_lower(name.p[i])) != lower.p[i])
+			return false;
+	return true;
+}
+
+bool sn_trailer_allowed(enum sn_hdr_id id, struct sn_slice name)
+{
+	switch (id) {
+	case SN_HDR_OTHER:
+		break;
+	case SN_HDR_ACCEPT:
+	case SN_HDR_SERVER:
+	case SN_HDR_TRACEPARENT:
+	case SN_HDR_TRACESTATE:
+		return true;
+	default:
+		return false;
+	}
+	for (size_t i = 0; i < SN_ARRAY_LEN(not_trailers); i++)
+		if (name.n == not_trailers[i].n && name_begins(name, not_trailers[i]))
+			return false;
+	for (size_t i = 0; i < SN_ARRAY_LEN(not_trailer_prefixes); i++)
+		if (name_begins(name, not_trailer_prefixes[i]))
+			return false;
+	return true;
+}
+
 bool sn_token_valid(struct sn_slice s)
 {
 	for (size_t i = 0; i < s.n; i++)

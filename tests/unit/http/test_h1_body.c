@@ -7,55 +7,92 @@ struct body_row {
 	const char *in;
 	size_t n;
 	const char *payload;
-	const char *verdict; /* "done +N" with N octets left over, "more", "bad" */
+	const char *verdict; /* "done +N", N octets left over, and trailers, '?' behind dropped;
+				"more", "bad" */
 };
 
 struct feed {
 	struct sn_h1_body body;
 	char payload[512];
 	size_t n_payload;
-	size_t used;
+	size_t used, arrived;
+	size_t scanned;
+	char trailers[512];
 	bool bad;
 };
 
-/* Feeds @n octets that follow those before, as its callers do: until it wants more. */
-static void feed_part(struct feed *f, const char *p, size_t n)
+static void print_trailers(const struct sn_headers *hs, char *dst, size_t cap)
 {
-	char *copy = exact_copy(p, n);
 	size_t at = 0;
 
-	while (!f->body.done && !f->bad && at < n) {
-		struct sn_slice run;
-		ptrdiff_t used = sn_h1_body_feed(&f->body, sn_slice(copy + at, n - at), &run);
+	for (uint32_t i = 0; i < hs->n && at < cap; i++)
+		at += (size_t)snprintf(dst + at, cap - at, " %.*s=%.*s%s", SN_ARG(hs->v[i].name),
+				       SN_ARG(hs->v[i].value),
+				       hs->v[i].flags & SN_HDR_DROPPED ? "?" : "");
+}
+
+/* The section is parsed from input that grows: all that has come since its start. */
+static void feed_trailers(struct feed *f, const char *in)
+{
+	struct sn_header fields[HEADS_MAX_FIELDS];
+	struct sn_headers hs = {fields, 0, HEADS_MAX_FIELDS};
+	size_t n = f->arrived - f->used;
+	char *copy = exact_copy(in + f->used, n);
+	int rc = sn_h1_parse_trailers(sn_slice(copy, n), &f->scanned, &f->body, &hs);
+
+	if (rc > 0) {
+		assert_true((size_t)rc <= n && f->body.done && !f->body.at_trailers);
+		f->used += (size_t)rc;
+		print_trailers(&hs, f->trailers, sizeof(f->trailers));
+	} else {
+		assert_true(rc == -SN_EMORE || rc == -SN_EPROTO);
+		assert_int_equal(f->body.at_trailers, rc == -SN_EMORE);
+		f->bad = rc == -SN_EPROTO;
+	}
+	free(copy);
+}
+
+/* Feeds @in up to @arrived, as its callers do: until it wants more. */
+static void feed_up_to(struct feed *f, const char *in, size_t arrived)
+{
+	size_t start = f->used;
+	char *copy = exact_copy(in + start, arrived - start);
+
+	f->arrived = arrived;
+	while (!f->body.done && !f->body.at_trailers && !f->bad && f->used < arrived) {
+		struct sn_slice run, rest = sn_slice(copy + f->used - start, arrived - f->used);
+		ptrdiff_t used = sn_h1_body_feed(&f->body, rest, &run);
 
 		if (used < 0) {
 			assert_int_equal(used, -SN_EPROTO);
 			f->bad = true;
 			break;
 		}
-		assert_true(used > 0 && (size_t)used <= n - at && run.n <= (size_t)used);
+		assert_true((used > 0 || f->body.at_trailers) && (size_t)used <= rest.n &&
+			    run.n <= (size_t)used);
 		if (run.n > 0) {
-			assert_true(run.p >= copy + at && run.p + run.n <= copy + at + used);
+			assert_true(run.p >= rest.p && run.p + run.n <= rest.p + used);
 			assert_true(f->n_payload + run.n < sizeof(f->payload));
 			memcpy(f->payload + f->n_payload, run.p, run.n);
 			f->n_payload += run.n;
 		}
-		at += (size_t)used;
+		f->used += (size_t)used;
 	}
-	f->used += at;
 	free(copy);
+	if (f->body.at_trailers)
+		feed_trailers(f, in);
 }
 
 static void check_end(struct feed *f, const struct body_row *r, const char *how, size_t cut)
 {
-	char verdict[32];
+	char verdict[600];
 
 	if (f->bad)
 		snprintf(verdict, sizeof(verdict), "bad");
 	else if (!f->body.done)
 		snprintf(verdict, sizeof(verdict), "more");
 	else
-		snprintf(verdict, sizeof(verdict), "done +%zu", r->n - f->used);
+		snprintf(verdict, sizeof(verdict), "done +%zu%s", r->n - f->used, f->trailers);
 	f->payload[f->n_payload] = '\0';
 	if (strcmp(verdict, r->verdict) != 0 || strcmp(f->payload, r->payload) != 0)
 		print_error("%s %zu: %s\n", how, cut, r->in);
@@ -69,16 +106,17 @@ static void check_body(const struct body_row *r, enum sn_framing framing, uint64
 		struct feed f = {0};
 
 		sn_h1_body_init(&f.body, framing, length);
-		feed_part(&f, r->in, cut);
-		feed_part(&f, r->in + cut, r->n - cut);
+		feed_up_to(&f, r->in, cut);
+		feed_up_to(&f, r->in, r->n);
 		check_end(&f, r, "cut at", cut);
 	}
 	for (size_t step = 1; step < 4; step++) {
 		struct feed f = {0};
 
 		sn_h1_body_init(&f.body, framing, length);
-		for (size_t at = 0; at < r->n; at += step)
-			feed_part(&f, r->in + at, r->n - at < step ? r->n - at : step);
+		for (size_t at = step; !f.bad && at < r->n; at += step)
+			feed_up_to(&f, r->in, at);
+		feed_up_to(&f, r->in, r->n);
 		check_end(&f, r, "step", step);
 	}
 }
@@ -101,7 +139,12 @@ static void test_chunked_good(void **state)
 		{IN("3;a\r\nabc\r\n0;b=c\r\n\r\n"), "abc", "done +0"},
 		{IN("3 ; a = \"b;c\"\t;d\r\nabc\r\n0\r\n\r\n"), "abc", "done +0"},
 		{IN("2\r\n\r\n\r\n0\r\n\r\n"), "\r\n", "done +0"},
-		{IN("1\r\na\r\n0\r\nX: y\r\nA:\r\n\r\nrest"), "a", "done +4"},
+		{IN("1\r\na\r\n0\r\nX: y\r\nA:\r\n\r\nrest"), "a", "done +4 X=y A="},
+		{IN("0\r\ngrpc-status: 0\r\ngrpc-message:\t \r\n\r\n"), "",
+		 "done +0 grpc-status=0 grpc-message="},
+		{IN("0\r\nHost: a\r\nHost: a\r\nX: \xc3\xa4\tb \r\nset_cookie: c\r\n\r\n\r\n"), "",
+		 "done +2 Host=a? Host=a? X=\xc3\xa4\tb set_cookie=c?"},
+		{IN("0\r\nX: y\r\n"), "", "more"},
 		{IN("5\r\nhel"), "hel", "more"},
 		{IN("5\r\nhello\r\n0\r\n"), "hello", "more"},
 	};
@@ -140,6 +183,14 @@ static void test_chunked_bad(void **state)
 		{IN("5\r\nhelloXX0\r\n\r\n"), "hello", "bad"},
 		{IN("5\r\nhello\r\n\r\n"), "hello", "bad"},
 		{IN("0\r\n\n"), "", "bad"},
+		{IN("0\r\n\0\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: y\r\n\n"), "", "bad"},
+		{IN("0\r\nX: y\r\n\rX\r\n"), "", "bad"},
+		{IN("0\r\nX: y\r\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: a\0b\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: a\x7f\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX: y\r\n\tz\r\n\r\n"), "", "bad"},
+		{IN("0\r\nX\xe4: y\r\n\r\n"), "", "bad"},
 		{IN("0\r\n\rX"), "", "bad"},
 		{IN("0\r\n X: y\r\n\r\n"), "", "bad"},
 		{IN("0\r\nX : y\r\n\r\n"), "", "bad"},
@@ -214,8 +265,7 @@ static unsigned repeats(struct sn_h1_body *b, struct sn_slice s, unsigned max)
 	return max;
 }
 
-/* What carries no payload is bounded: extensions (in one line, over many small chunks), trailers.
- */
+/* Extensions are bounded, in one line and over many small chunks. */
 static void test_bounds(void **state)
 {
 	struct sn_h1_body b;
@@ -223,21 +273,81 @@ static void test_bounds(void **state)
 
 	(void)state;
 	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
-	assert_int_equal(repeats(&b, SN_SLICE("1;"), 1), 1);
-	assert_in_range(repeats(&b, SN_SLICE("aaaaaaaaaaaaaaaa"), 100000), 1000, 1100);
+	assert_int_equal(repeats(&b, SN_SLICE("8;a=bcdef\r\n01234567\r\n"), 100000), 100000);
 	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
 	assert_in_range(repeats(&b, SN_SLICE("1;aaaaaaaaaaaaaaaa\r\nx\r\n"), 100000), 1000, 1200);
 	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
-	assert_int_equal(repeats(&b, SN_SLICE("8;a=bcdef\r\n01234567\r\n"), 100000), 100000);
-	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
-	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\n"), &run), 3);
-	assert_int_equal(repeats(&b, SN_SLICE("a: b\r\n"), 1000), 100);
-	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
-	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\na:"), &run), 5);
-	assert_in_range(repeats(&b, SN_SLICE("aaaaaaaaaaaaaaaa"), 100000), 500, 520);
+	assert_int_equal(repeats(&b, SN_SLICE("1;"), 1), 1);
+	assert_in_range(repeats(&b, SN_SLICE("aaaaaaaaaaaaaaaa"), 100000), 1000, 1100);
 	/* Once refused, always refused. */
 	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("\r\n\r\n"), &run), -SN_EPROTO);
 	assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+}
+
+/* A body of which only the trailer section is still to come. */
+static int trailers_of(const char *in, size_t n, uint32_t cap, size_t *scanned)
+{
+	struct sn_header fields[HEADS_MAX_FIELDS + 1];
+	struct sn_headers hs = {fields, 0, cap};
+	struct sn_h1_body b;
+	struct sn_slice run;
+	int rc;
+
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\nX"), &run), 3);
+	assert_true(b.at_trailers && !b.done);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("X"), &run), 0);
+	assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+	rc = sn_h1_parse_trailers(sn_slice(in, n), scanned, &b, &hs);
+	if (rc == -SN_EPROTO) {
+		assert_int_equal(hs.n, 0);
+		assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("\r\n"), &run), -SN_EPROTO);
+		assert_int_equal(sn_h1_parse_trailers(sn_slice(in, n), scanned, &b, &hs),
+				 -SN_EPROTO);
+		assert_int_equal(sn_h1_body_eof(&b), -SN_EPROTO);
+	} else if (rc > 0) {
+		assert_int_equal(sn_h1_body_eof(&b), 0);
+		assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("\r\n"), &run), 0);
+	}
+	return rc;
+}
+
+static void test_trailer_bounds(void **state)
+{
+	static char in[16384];
+	size_t scanned = 0, n = 0;
+	struct sn_headers hs = {NULL, 0, 0};
+	struct sn_h1_body b;
+
+	(void)state;
+	/* 8,192 octets pass, one more does not, finished or not. */
+	memset(in, 'a', sizeof(in));
+	memcpy(in, "X:", 2);
+	memcpy(in + 8192 - 4, "\r\n\r\n", 4);
+	assert_int_equal(trailers_of(in, 8192, 100, &scanned), 8192);
+	assert_int_equal(scanned, 0);
+	memset(in + 8192 - 4, 'a', 4);
+	memcpy(in + 8193 - 4, "\r\n\r\n", 4);
+	assert_int_equal(trailers_of(in, 8193, 100, &scanned), -SN_EPROTO);
+	memset(in + 2, 'a', 8200);
+	scanned = 0;
+	assert_int_equal(trailers_of(in, 8191, 100, &scanned), -SN_EMORE);
+	assert_int_equal(scanned, 8191);
+	assert_int_equal(trailers_of(in, 8191, 100, &scanned), -SN_EMORE);
+	assert_int_equal(trailers_of(in, 8192, 100, &scanned), -SN_EPROTO);
+	/* 100 fields, or as many as there is room for. */
+	for (int i = 0; i < 101; i++)
+		memcpy(in + 5 * i, "a: \r\n", 5);
+	n = 500;
+	memcpy(in + n, "\r\n", 2);
+	scanned = 0;
+	assert_int_equal(trailers_of(in, n + 2, 101, &scanned), n + 2);
+	assert_int_equal(trailers_of(in, n + 2, 99, &scanned), -SN_EPROTO);
+	memcpy(in + n, "a: \r\n\r\n", 7);
+	assert_int_equal(trailers_of(in, n + 7, 101, &scanned), -SN_EPROTO);
+	/* Asked when none are due. */
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	assert_int_equal(sn_h1_parse_trailers(SN_SLICE("\r\n"), &scanned, &b, &hs), -SN_EPROTO);
 }
 
 static void test_chunk_head(void **state)
@@ -260,7 +370,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chunked_good),   cmocka_unit_test(test_chunked_bad),
 		cmocka_unit_test(test_other_framings), cmocka_unit_test(test_eof),
-		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_chunk_head),
+		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_trailer_bounds),
+		cmocka_unit_test(test_chunk_head),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

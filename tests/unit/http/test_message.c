@@ -143,12 +143,86 @@ static void test_tokens(void **state)
 	assert_false(sn_token_valid(SN_SLICE("a\0")));
 }
 
+static void test_trailers(void **state)
+{
+	static const char *const refused[] = {
+		"Content-Length",
+		"transfer-encoding",
+		"HOST",
+		"Connection",
+		"keep-alive",
+		"proxy-connection",
+		"te",
+		"Trailer",
+		"upgrade",
+		"http2-settings",
+		"Authorization",
+		"proxy-authorization",
+		"cookie",
+		"Set-Cookie",
+		"www-authenticate",
+		"content-type",
+		"content-encoding",
+		"content-range",
+		"cache-control",
+		"Expect",
+		"max-forwards",
+		"pragma",
+		"range",
+		"If-Match",
+		"if-range",
+		"sennit-deadline",
+		"Sennit_x",
+		"via",
+		"forwarded",
+		"x-forwarded-for",
+		"X_Forwarded_Client_Cert",
+		"x-real-ip",
+		"date",
+		"location",
+		"content_length",
+		"Transfer_Encoding",
+		"l5d-client-id",
+	};
+	static const char *const allowed[] = {
+		"grpc-status",
+		"grpc-message",
+		"grpc-status-details-bin",
+		"x-checksum",
+		"etag",
+		"server-timing",
+		"digest",
+		"authentication-info",
+		"if",
+		"x",
+		"content-lengths",
+		"x-forwarded",
+		"traceparent",
+		"hosts",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SN_ARRAY_LEN(refused); i++) {
+		struct sn_slice name = sn_slice_cstr(refused[i]);
+
+		if (sn_trailer_allowed(sn_hdr_lookup(name), name))
+			print_error("%s\n", refused[i]);
+		assert_false(sn_trailer_allowed(sn_hdr_lookup(name), name));
+	}
+	for (size_t i = 0; i < SN_ARRAY_LEN(allowed); i++) {
+		struct sn_slice name = sn_slice_cstr(allowed[i]);
+
+		assert_true(sn_trailer_allowed(sn_hdr_lookup(name), name));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),	 cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_statuses), cmocka_unit_test(test_find),
 		cmocka_unit_test(test_values),	 cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_trailers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
