@@ -187,6 +187,7 @@ static void send_head(struct sn_exchange *x)
 	struct sn_body_out o = {.n_iov = 0};
 	bool body = x->req.framing != SN_FRAMING_NONE;
 
+	x->req.upgrade = false; /* not carried yet: it stays an ordinary request */
 	sn_buf_reset(s);
 	if (sn_headout_request(s, head, &x->req, x->n_parsed)) {
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
@@ -474,7 +475,9 @@ static bool forward_head(struct sn_exchange *x, struct sn_slice in, size_t head_
 		     (c->w->draining && c->conf->direction == SN_INBOUND) || !x->req_done;
 	sn_buf_reset(s);
 	if (final || !old_client) {
-		if (sn_headout_response(s, sn_slice(in.p, head_len), resp, x->resp_chunked,
+		if (sn_headout_response(s, sn_slice(in.p, head_len), resp,
+					x->resp_chunked ? SN_HEADOUT_CHUNKED
+							: SN_HEADOUT_AS_DECLARED,
 					final && x->d_close)) {
 			sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
 			return false;

@@ -1,8 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A head costs a few copies of whole runs: measured cheaper than one iovec per kept run. */
+/* A head costs a few copies of whole runs: measured cheaper than one iovec per kept run. Its room
+ * is reserved once, by an upper bound, so that the copies check nothing. */
 #include "http/headout.h"
 
+#include <string.h>
+
 #include "base/err.h"
+
+/* All that is written besides what comes from the message: the longest status line's reason,
+ * framing, and Connection with its like. */
+#define CONSTANTS_MAX 256
+
+#define BIT(id) (UINT32_C(1) << (id))
+_Static_assert(SN_HDR_COUNT <= 32, "ids do not fit in a mask");
+
+/* Room for @n bytes and the constants; NULL with *ret_rc set when there is none. */
+static char *room(struct sn_buf *out, size_t n, int *ret_rc)
+{
+	*ret_rc = sn_buf_reserve(out, n + CONSTANTS_MAX);
+	return *ret_rc ? NULL : out->data + out->end;
+}
+
+static int written(struct sn_buf *out, const char *p)
+{
+	out->end = (size_t)(p - out->data);
+	return 0;
+}
+
+static inline char *put(char *p, const char *from, size_t n)
+{
+	memcpy(p, from, n);
+	return p + n;
+}
+
+static inline char *put_slice(char *p, struct sn_slice s)
+{
+	return s.n ? put(p, s.p, s.n) : p;
+}
+
+#define PUT(p, lit) put((p), (lit), sizeof(lit) - 1)
+
+static char *put_line(char *p, struct sn_slice name, struct sn_slice value)
+{
+	p = put_slice(p, name);
+	p = PUT(p, ": ");
+	p = put_slice(p, value);
+	return PUT(p, "\r\n");
+}
+
+/* Bytes of the fields that filters have added. */
+static size_t added_bytes(const struct sn_headers *hs, uint32_t n_parsed)
+{
+	size_t n = 0;
+
+	for (uint32_t i = n_parsed; i < hs->n; i++)
+		n += hs->v[i].name.n + hs->v[i].value.n + 4;
+	return n;
+}
 
 /* Where the parsed field @i ends: at the next one, or before the empty line. */
 static const char *field_end(struct sn_slice head, const struct sn_headers *hs, uint32_t i,
@@ -11,79 +65,174 @@ static const char *field_end(struct sn_slice head, const struct sn_headers *hs, 
 	return i + 1 < n_parsed ? hs->v[i + 1].name.p : head.p + head.n - 2;
 }
 
-static void put_fields(struct sn_buf *out, struct sn_slice head, const struct sn_headers *hs,
-		       uint32_t n_parsed, bool skip_host, bool skip_length)
+static bool is_left_out(const struct sn_header *h, uint32_t skip)
 {
-	const char *run = NULL, *run_end = NULL;
-	uint32_t i;
-
-	for (i = 0; i < n_parsed; i++) {
-		const struct sn_header *h = &hs->v[i];
-		bool skip = h->flags & (SN_HDR_HOP | SN_HDR_DROPPED) ||
-			    (skip_host && h->id == SN_HDR_HOST) ||
-			    (skip_length && h->id == SN_HDR_CONTENT_LENGTH);
-
-		if (skip) {
-			if (run)
-				sn_buf_append(out, run, (size_t)(run_end - run));
-			run = NULL;
-			continue;
-		}
-		if (!run)
-			run = h->name.p;
-		run_end = field_end(head, hs, i, n_parsed);
-	}
-	if (run)
-		sn_buf_append(out, run, (size_t)(run_end - run));
-	for (; i < hs->n; i++) {
-		const struct sn_header *h = &hs->v[i];
-
-		if (h->flags & (SN_HDR_HOP | SN_HDR_DROPPED))
-			continue;
-		sn_buf_append(out, h->name.p, h->name.n);
-		sn_buf_append(out, ": ", 2);
-		sn_buf_append(out, h->value.p, h->value.n);
-		sn_buf_append(out, "\r\n", 2);
-	}
+	return (h->flags & (SN_HDR_HOP | SN_HDR_DROPPED)) || (skip & BIT(h->id));
 }
 
-int sn_headout_trailers(struct sn_buf *out, struct sn_slice head, const struct sn_headers *hs)
+/* @skip: a mask of ids. */
+static char *put_fields(char *p, struct sn_slice head, const struct sn_headers *hs,
+			uint32_t n_parsed, uint32_t skip)
 {
-	put_fields(out, head, hs, hs->n, false, false);
-	sn_buf_append(out, "\r\n", 2);
-	return out->failed ? -SN_ENOMEM : 0;
+	const struct sn_header *v = hs->v;
+	uint32_t i = 0;
+
+	while (i < n_parsed) {
+		const char *run;
+
+		if (is_left_out(&v[i], skip)) {
+			i++;
+			continue;
+		}
+		run = v[i].name.p;
+		while (i + 1 < n_parsed && !is_left_out(&v[i + 1], skip))
+			i++;
+		p = put(p, run, (size_t)(field_end(head, hs, i, n_parsed) - run));
+		i++;
+	}
+	for (; i < hs->n; i++)
+		if (!is_left_out(&v[i], skip))
+			p = put_line(p, v[i].name, v[i].value);
+	return p;
+}
+
+/* How many fields came with the head: its own are in order there, which one that a filter has added
+ * cannot be, even if it borrows an old name. */
+static uint32_t count_parsed(struct sn_slice head, const struct sn_headers *hs)
+{
+	uintptr_t from = (uintptr_t)head.p, end = from + head.n;
+	uint32_t n = 0;
+
+	while (n < hs->n && (uintptr_t)hs->v[n].name.p >= from &&
+	       (uintptr_t)hs->v[n].name.p < end) {
+		from = (uintptr_t)hs->v[n].name.p + hs->v[n].name.n;
+		n++;
+	}
+	return n;
+}
+
+static char *put_upgrade(char *p, struct sn_slice to)
+{
+	p = PUT(p, "Connection: Upgrade\r\nUpgrade: ");
+	p = put_slice(p, to);
+	return PUT(p, "\r\n");
+}
+
+/* An HTTP/1.0 request may come without Host; what we send is 1.1 and must have one, if only an
+ * empty one (RFC 9112 3.2). */
+static bool lacks_host(const struct sn_request *req)
+{
+	return req->absolute_form ||
+	       (req->authority.n == 0 && !sn_headers_find_id(&req->headers, SN_HDR_HOST));
+}
+
+static char *put_request_line(char *p, const struct sn_request *req)
+{
+	if (req->method == SN_METHOD_CONNECT && req->upgrade) {
+		p = PUT(p, "GET "); /* RFC 8441 5 and RFC 6455 4.1 */
+		p = put_slice(p, req->path);
+	} else {
+		p = put_slice(p, req->method_text);
+		*p++ = ' ';
+		p = put_slice(p, req->method == SN_METHOD_CONNECT ? req->authority : req->path);
+	}
+	return PUT(p, " HTTP/1.1\r\n");
 }
 
 int sn_headout_request(struct sn_buf *out, struct sn_slice head, const struct sn_request *req,
 		       uint32_t n_parsed)
 {
-	bool rewrite_host = req->absolute_form;
+	bool put_host = lacks_host(req);
+	uint32_t skip = 0;
+	char *p;
+	int rc;
 
-	sn_buf_append(out, req->method_text.p, req->method_text.n);
-	sn_buf_putc(out, ' ');
-	sn_buf_append(out, req->path.p, req->path.n);
-	sn_buf_append(out, " HTTP/1.1\r\n", 11);
-	if (rewrite_host) {
-		sn_buf_append(out, "Host: ", 6);
-		sn_buf_append(out, req->authority.p, req->authority.n);
-		sn_buf_append(out, "\r\n", 2);
+	p = room(out,
+		 req->method_text.n + req->path.n + 2 * req->authority.n + head.n +
+			 req->upgrade_to.n + added_bytes(&req->headers, n_parsed),
+		 &rc);
+	if (!p)
+		return rc;
+	p = put_request_line(p, req);
+	if (put_host) {
+		p = put_line(p, SN_SLICE("Host"), req->authority);
+		skip |= BIT(SN_HDR_HOST);
 	}
-	put_fields(out, head, &req->headers, n_parsed, rewrite_host, false);
-	if (req->framing == SN_FRAMING_CHUNKED)
-		sn_buf_puts(out, "Transfer-Encoding: chunked\r\n");
-	sn_buf_append(out, "\r\n", 2);
-	return out->failed ? -SN_ENOMEM : 0;
+	if (req->framing == SN_FRAMING_CHUNKED || req->upgrade)
+		skip |= BIT(SN_HDR_CONTENT_LENGTH);
+	p = put_fields(p, head, &req->headers, n_parsed, skip);
+	if (req->upgrade)
+		p = put_upgrade(p, req->upgrade_to);
+	else if (req->framing == SN_FRAMING_CHUNKED)
+		p = PUT(p, "Transfer-Encoding: chunked\r\n");
+	return written(out, PUT(p, "\r\n"));
+}
+
+static char *put_status_line(char *p, const struct sn_response *resp)
+{
+	unsigned status = resp->status;
+
+	p = PUT(p, "HTTP/1.1 ");
+	*p++ = (char)('0' + status / 100 % 10);
+	*p++ = (char)('0' + status / 10 % 10);
+	*p++ = (char)('0' + status % 10);
+	*p++ = ' ';
+	p = put_slice(p, resp->major == 2 ? sn_slice_cstr(sn_status_reason(status)) : resp->reason);
+	return PUT(p, "\r\n");
+}
+
+static char *put_length(char *p, uint64_t length)
+{
+	char digits[20];
+	size_t n = 0;
+
+	p = PUT(p, "Content-Length: ");
+	do {
+		digits[n++] = (char)('0' + length % 10);
+		length /= 10;
+	} while (length > 0);
+	while (n > 0)
+		*p++ = digits[--n];
+	return PUT(p, "\r\n");
 }
 
 int sn_headout_response(struct sn_buf *out, struct sn_slice head, const struct sn_response *resp,
-			bool chunked, bool close)
+			enum sn_headout_body body, bool close)
 {
-	sn_buf_printf(out, "HTTP/1.1 %u %.*s\r\n", resp->status, SN_ARG(resp->reason));
-	put_fields(out, head, &resp->headers, resp->headers.n, false, chunked);
-	if (chunked)
-		sn_buf_puts(out, "Transfer-Encoding: chunked\r\n");
-	if (close)
-		sn_buf_puts(out, "Connection: close\r\n");
-	sn_buf_append(out, "\r\n", 2);
-	return out->failed ? -SN_ENOMEM : 0;
+	uint32_t n_parsed = count_parsed(head, &resp->headers), skip = 0;
+	bool bodiless = resp->status < 200 || resp->status == 204; /* RFC 9110 8.6 */
+	char *p;
+	int rc;
+
+	if (bodiless || body != SN_HEADOUT_AS_DECLARED)
+		skip = BIT(SN_HDR_CONTENT_LENGTH);
+	p = room(out,
+		 resp->reason.n + head.n + resp->upgrade_to.n +
+			 added_bytes(&resp->headers, n_parsed),
+		 &rc);
+	if (!p)
+		return rc;
+	p = put_status_line(p, resp);
+	p = put_fields(p, head, &resp->headers, n_parsed, skip);
+	if (resp->upgrade)
+		return written(out, PUT(put_upgrade(p, resp->upgrade_to), "\r\n"));
+	if (body == SN_HEADOUT_CHUNKED && !bodiless)
+		p = PUT(p, "Transfer-Encoding: chunked\r\n");
+	else if (body == SN_HEADOUT_LENGTH && !bodiless)
+		p = put_length(p, resp->content_length);
+	if (close || body == SN_HEADOUT_CLOSE)
+		p = PUT(p, "Connection: close\r\n");
+	return written(out, PUT(p, "\r\n"));
+}
+
+int sn_headout_trailers(struct sn_buf *out, struct sn_slice head, const struct sn_headers *hs)
+{
+	uint32_t n_parsed = count_parsed(head, hs);
+	int rc;
+	char *p = room(out, head.n + added_bytes(hs, n_parsed), &rc);
+
+	if (!p)
+		return rc;
+	p = put_fields(p, head, hs, n_parsed, 0);
+	return written(out, PUT(p, "\r\n"));
 }
