@@ -18,7 +18,13 @@
 #include "net/addr.h"
 
 enum sn_direction { SN_OUTBOUND, SN_INBOUND };
-enum sn_listener_protocol { SN_LISTEN_DETECT, SN_LISTEN_HTTP, SN_LISTEN_OPAQUE };
+enum sn_listener_protocol {
+	SN_LISTEN_DETECT,
+	SN_LISTEN_HTTP, /* both versions, told apart by HTTP/2's preface */
+	SN_LISTEN_HTTP1,
+	SN_LISTEN_HTTP2,
+	SN_LISTEN_OPAQUE,
+};
 
 struct sn_config_listener {
 	const char *name;
@@ -27,6 +33,7 @@ struct sn_config_listener {
 	enum sn_direction direction;
 	bool transparent;
 	enum sn_listener_protocol protocol;
+	bool mesh_peer;		      /* what arrives comes from one of our own */
 	const char *service;	      /* pinned to it; NULL: by original destination or Host */
 	struct sn_ports opaque_ports; /* of the original destination: relayed as bytes */
 };

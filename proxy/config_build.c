@@ -115,6 +115,7 @@ static void build_backends(struct build *b, const struct raw_rule *raw, struct s
 		ref->service_id = -1; /* resolved once all services have a name */
 		ref->port = (uint16_t)raw->backends[i].port;
 		ref->weight = (uint32_t)raw->backends[i].weight;
+		ref->slot = b->snap->n_slots++;
 		r->total_weight += ref->weight;
 		r->n_backends++;
 	}
@@ -317,6 +318,7 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 				      raw->list[i].address);
 		e->weight = (uint32_t)raw->list[i].weight;
 		e->service_port = (uint16_t)raw->list[i].service_port;
+		e->mesh = raw->list[i].mesh;
 		svc->n_endpoints++;
 	}
 }
@@ -330,6 +332,7 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 	size_t i;
 
 	svc->name = keep(b, raw->name);
+	svc->slot = b->snap->n_slots++;
 	svc->hosts = take(b, raw->n_hosts, sizeof(*svc->hosts));
 	svc->addresses = take(b, raw->n_addresses, sizeof(*svc->addresses));
 	svc->ports = take(b, raw->n_ports, sizeof(*svc->ports));
@@ -427,6 +430,7 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	l->direction = (enum sn_direction)raw->direction;
 	l->transparent = raw->transparent;
 	l->protocol = (enum sn_listener_protocol)raw->protocol;
+	l->mesh_peer = raw->mesh_peer;
 	if (raw->opaque_ports) /* checked by the schema */
 		(void)sn_ports_parse(raw->opaque_ports, &l->opaque_ports, NULL);
 	l->service = raw->service;

@@ -15,6 +15,7 @@ struct raw_listener {
 	int direction;
 	bool transparent;
 	int protocol;
+	bool mesh_peer;
 	const char *service;
 };
 
@@ -97,6 +98,7 @@ struct raw_endpoint {
 	const char *address;
 	int64_t weight;
 	int64_t service_port;
+	bool mesh;
 };
 
 struct raw_endpoints {

@@ -424,6 +424,11 @@ static const struct sn_conf_field endpoint_fields[] = {
 	 .max = 65535,
 	 AT(raw_endpoint, service_port),
 	 .help = "serves only this port of the service"},
+	{.key = "mesh",
+	 .type = SN_CONF_BOOL,
+	 AT(raw_endpoint, mesh),
+	 .def = "false",
+	 .help = "a peer proxy: the hop is HTTP/2"},
 	END};
 static const struct sn_conf_object endpoint = {"endpoint", sizeof(struct raw_endpoint),
 					       endpoint_fields, NULL};
@@ -519,11 +524,9 @@ static void check_ports(struct sn_conf_ctx *ctx, const struct sn_val *v, void *v
 		sn_conf_error(ctx, v, "%s", err.msg);
 }
 
-static const struct sn_conf_name listener_protocols[] = {{"detect", SN_LISTEN_DETECT},
-							 {"http", SN_LISTEN_HTTP},
-							 {"http1", SN_LISTEN_HTTP},
-							 {"opaque", SN_LISTEN_OPAQUE},
-							 {NULL, 0}};
+static const struct sn_conf_name listener_protocols[] = {
+	{"detect", SN_LISTEN_DETECT}, {"http", SN_LISTEN_HTTP},	    {"http1", SN_LISTEN_HTTP1},
+	{"http2", SN_LISTEN_HTTP2},   {"opaque", SN_LISTEN_OPAQUE}, {NULL, 0}};
 static const struct sn_conf_field listener_fields[] = {
 	{.key = "name",
 	 .type = SN_CONF_STR,
@@ -559,6 +562,11 @@ static const struct sn_conf_field listener_fields[] = {
 	 .max = 253,
 	 AT(raw_listener, service),
 	 .help = "pins the listener to one service"},
+	{.key = "meshPeer",
+	 .type = SN_CONF_BOOL,
+	 AT(raw_listener, mesh_peer),
+	 .def = "false",
+	 .help = "what arrives comes from a peer proxy"},
 	{.key = "opaquePorts",
 	 .type = SN_CONF_STR,
 	 .min = 1,

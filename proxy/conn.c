@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accept, original destination, detection, and the connection's end. */
-#include "proxy/conn.h"
+#include "proxy/exchange.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,7 @@ static void free_conn(struct sn_task *t)
 	struct sn_conn *c = sn_container_of(t, struct sn_conn, release);
 
 	sn_outq_done(&c->out);
+	free(c->h2);
 	free(c);
 }
 
@@ -39,7 +40,11 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 		return;
 	sn_tcp_undial(c);
 	c->state = SN_CONN_CLOSED;
-	sn_http_abort(c);
+	if (c->x)
+		sn_exchange_abort(c->x);
+	c->x = NULL;
+	sn_down_h2_end(c);
+	sn_loop_turn_end_cancel(w->loop, &c->flush);
 	drop_buffer(c);
 	sn_loop_timer_cancel(w->loop, &c->timer);
 	w->stats.tcp_close[sn_conn_dir(c)]++;
@@ -54,8 +59,17 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 
 void sn_conn_wind_up(struct sn_conn *c, bool force)
 {
-	if (force || c->state == SN_CONN_SNIFF || (c->state == SN_CONN_HEAD && sn_http_is_idle(c)))
+	if (force || c->state == SN_CONN_SNIFF ||
+	    (c->state == SN_CONN_HEAD && sn_down_h1_is_idle(c)))
 		sn_conn_close(c, false);
+	else if (c->state == SN_CONN_H2)
+		sn_down_h2_leave(c);
+}
+
+void sn_conn_drain(struct sn_conn *c)
+{
+	if (c->conf->direction == SN_INBOUND && c->state == SN_CONN_H2)
+		sn_down_h2_leave(c);
 }
 
 void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail)
@@ -127,6 +141,27 @@ void sn_conn_consume(struct sn_conn *c, size_t n)
 /* --- detection ----------------------------------------------------------------------------------
  */
 
+static void refuse_protocol(struct sn_conn *c, const char *detail)
+{
+	sn_conn_refused(c, SN_REFUSE_BAD_REQUEST, detail);
+	sn_conn_close(c, false);
+}
+
+/* On a listener that is told what it hears, only the two versions of HTTP are told apart: anything
+ * that is not the preface is HTTP/1's to refuse. */
+static void decide_http(struct sn_conn *c)
+{
+	struct sn_slice in = sn_conn_input(c);
+	bool h2 = c->conf->protocol != SN_LISTEN_HTTP1 && sn_sniff_preface(in);
+
+	if (c->conf->protocol == SN_LISTEN_HTTP2 && !h2)
+		refuse_protocol(c, "not HTTP/2");
+	else if (!h2)
+		sn_down_h1_begin(c);
+	else if (in.n >= SN_SNIFF_PREFACE)
+		sn_down_h2_begin(c);
+}
+
 static void decide(struct sn_conn *c)
 {
 	struct sn_slice in = sn_conn_input(c);
@@ -137,8 +172,16 @@ static void decide(struct sn_conn *c)
 			sn_tcp_begin(c);
 		break;
 	case SN_PROTO_HTTP1:
+		if (c->conf->protocol == SN_LISTEN_HTTP2) {
+			refuse_protocol(c, "HTTP/1 where HTTP/2 is spoken");
+			break;
+		}
 		sn_tcp_undial(c); /* whatever was dialled for a silent client */
-		sn_http_begin(c);
+		sn_down_h1_begin(c);
+		break;
+	case SN_PROTO_HTTP2:
+		sn_tcp_undial(c);
+		sn_down_h2_begin(c);
 		break;
 	default:
 		sn_tcp_begin(c);
@@ -157,7 +200,10 @@ static void sniff(struct sn_conn *c)
 			sn_conn_close(c, n < 0);
 			return;
 		}
-		decide(c);
+		if (c->conf->protocol == SN_LISTEN_DETECT)
+			decide(c);
+		else
+			decide_http(c);
 	}
 }
 
@@ -171,7 +217,10 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 				: 1;
 
 	(void)now_ms;
-	if (!has_place) {
+	if (c->conf->protocol != SN_LISTEN_DETECT) {
+		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no request in timeouts.header");
+		sn_conn_close(c, false);
+	} else if (!has_place) {
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT,
 				"the client said nothing in timeouts.detect");
 		sn_conn_close(c, false);
@@ -186,12 +235,15 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 
 static void start_sniffing(struct sn_conn *c)
 {
+	const struct sn_config_timeouts *t = &c->w->timeouts;
 	bool dial_early = c->conf->transparent && c->dst.family;
 
 	c->state = SN_CONN_SNIFF;
 	sn_timer_init(&c->timer, on_timer);
 	sn_loop_timer(c->w->loop, &c->timer,
-		      dial_early ? c->w->timeouts.detect_dial : c->w->timeouts.detect);
+		      c->conf->protocol != SN_LISTEN_DETECT ? t->header
+		      : dial_early			    ? t->detect_dial
+							    : t->detect);
 	sniff(c);
 }
 
@@ -204,8 +256,10 @@ static void on_stream(struct sn_stream *s, unsigned events)
 
 	if (c->state == SN_CONN_SNIFF)
 		sniff(c);
+	else if (c->state == SN_CONN_H2)
+		sn_down_h2_event(c, events);
 	else
-		sn_http_event(c, events);
+		sn_down_h1_event(c, events);
 }
 
 static bool is_opaque(struct sn_conn *c)
@@ -236,8 +290,6 @@ static void begin(struct sn_conn *c)
 	}
 	if (is_opaque(c))
 		sn_tcp_begin(c);
-	else if (c->conf->protocol == SN_LISTEN_HTTP)
-		sn_http_begin(c);
 	else
 		start_sniffing(c);
 }
@@ -260,6 +312,7 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 		return;
 	}
 	c->w = w;
+	c->listen = l;
 	c->conf = l->conf;
 	sn_outq_init(&c->out, OUT_MAX);
 	sn_timer_init(&c->timer, on_timer);

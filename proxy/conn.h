@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proxy/conn.h - one accepted connection, from accept to close: find out where it wants to go and
- * what it speaks, then either serve HTTP requests one after the other or relay bytes.
+ * what it speaks, then either serve HTTP requests or relay bytes.
  *
- *   SNIFF --HTTP/1--> HEAD --parsed--> EXCHANGE --done--> HEAD ...        (http.c)
- *     |  \--silent, or opaque, TLS, HTTP/2--> DIAL --connected--> RELAY    (tcp.c)
+ *   SNIFF --HTTP/1--> HEAD --parsed--> EXCHANGE --done--> HEAD ...        (down_h1.c)
+ *     | \--HTTP/2--> H2, an exchange per stream                            (down_h2.c)
+ *     |  \--silent, or opaque, TLS--> DIAL --connected--> RELAY            (tcp.c)
  *     v                                        v                   v
  *   any state --error, timeout, peer gone--> CLOSED (freed from the loop's deferred list)
  */
@@ -19,6 +20,7 @@ enum sn_conn_state {
 	SN_CONN_SNIFF,
 	SN_CONN_HEAD,
 	SN_CONN_EXCHANGE,
+	SN_CONN_H2,
 	SN_CONN_RELAY,
 	SN_CONN_CLOSING, /* an answer is still to be written, then close */
 	SN_CONN_CLOSED,
@@ -27,6 +29,7 @@ enum sn_conn_state {
 struct sn_conn {
 	struct sn_list link;
 	struct sn_worker *w;
+	struct sn_listen *listen;
 	const struct sn_config_listener *conf;
 	struct sn_stream d; /* the client's side */
 	struct sn_addr dst; /* original destination; family 0: none */
@@ -36,14 +39,16 @@ struct sn_conn {
 	size_t scanned;
 	struct sn_outq out;
 	struct sn_timer timer;
-	struct sn_task release;
-	struct sn_exchange *x;
+	struct sn_task flush, release;
+	struct sn_exchange *x; /* HTTP/1 */
+	struct sn_down_h2 *h2; /* HTTP/2 */
 	/* TCP: the other side and the relay between them */
 	struct sn_stream *u;
 	struct sn_relay *relay;
 	bool pooled_buf;
 	bool silent_dial; /* u was dialled for a client that had said nothing */
 	bool got_request; /* at least one head has been parsed */
+	bool parsing;	  /* down_h1's loop over heads is running */
 };
 
 static inline struct sn_conn *sn_conn_of(struct sn_list *link)
@@ -57,6 +62,8 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer);
 void sn_conn_close(struct sn_conn *c, bool reset);
 /* The process wants to end: closes if idle, else after the current request. @force: now. */
 void sn_conn_wind_up(struct sn_conn *c, bool force);
+/* Readiness went off: what comes in is asked to go elsewhere. */
+void sn_conn_drain(struct sn_conn *c);
 /* Reads once into the buffer, growing it up to @max_bytes. > 0 bytes, 0 end, -SN_EAGAIN, -SN_ECONN,
  * -SN_ETOOBIG (full), -SN_ENOMEM. */
 ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes);
@@ -72,13 +79,20 @@ static inline size_t sn_conn_dir(const struct sn_conn *c)
 /* Counts and logs a refusal. */
 void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail);
 
-/* http.c: the client speaks HTTP/1; what is buffered is the beginning of a head. */
-void sn_http_begin(struct sn_conn *c);
+/* down_h1.c: the client speaks HTTP/1; what is buffered is the beginning of a head. */
+void sn_down_h1_begin(struct sn_conn *c);
 /* Events of the client's stream in states HEAD, EXCHANGE, CLOSING. */
-void sn_http_event(struct sn_conn *c, unsigned events);
-void sn_http_abort(struct sn_conn *c);
-bool sn_http_is_idle(const struct sn_conn *c);
-void sn_exchange_free_all(struct sn_worker *w);
+void sn_down_h1_event(struct sn_conn *c, unsigned events);
+bool sn_down_h1_is_idle(const struct sn_conn *c);
+
+/* down_h2.c: the client speaks HTTP/2; what is buffered is the beginning of its preface. */
+void sn_down_h2_begin(struct sn_conn *c);
+void sn_down_h2_event(struct sn_conn *c, unsigned events);
+bool sn_down_h2_is_idle(const struct sn_conn *c);
+/* Says GOAWAY; closes once all is answered. */
+void sn_down_h2_leave(struct sn_conn *c);
+/* The connection closes: lets go of all exchanges. */
+void sn_down_h2_end(struct sn_conn *c);
 
 /* tcp.c: dials where the bytes should go and relays. */
 void sn_tcp_begin(struct sn_conn *c);

@@ -1,79 +1,189 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proxy/exchange.h - one request and its response: shared by the two files that carry it (http.c
- * the client's side, forward.c the upstream's side) and by nobody else. Everything here belongs to
- * the connection's worker; an exchange ends exactly once (sn_exchange_end). */
+/* proxy/exchange.h - one request and its response, whatever protocol each side speaks.
+ *
+ *   client's side (struct sn_down)                      upstream's side (struct sn_up)
+ *   down_h1.c  down_h2.c    -- head, payload, end -->   up_h1.c  up_h2.c
+ *                           <-- head, payload, end --
+ *
+ * exchange.c in the middle owns the life: begin, choose (choose.c), try, try again, refuse, done. A
+ * side pushes what it has into the other and stops reading while that one is `full`; the full one
+ * asks for `more` when it has room again. Payload is borrowed: whoever cannot pass it on copies it.
+ *
+ * Everything here belongs to the connection's worker. An exchange ends exactly once (`gone`) and is
+ * freed from the loop's deferred list: after a call that can end it, look at x->gone. */
 #ifndef SN_PROXY_EXCHANGE_H
 #define SN_PROXY_EXCHANGE_H
 
+#include "http/h1.h"
+#include "http/h2.h"
+#include "http/h2pool.h"
+#include "http/headout.h"
 #include "proxy/conn.h"
+#include "proxy/gather.h"
 
-#define SN_BODY_RUNS 16 /* of one read, forwarded in one write */
+struct sn_exchange;
 
-struct sn_exchange {
-	struct sn_exchange *next_free;
-	struct sn_conn *c;
-	struct sn_snapshot *snap; /* a reference: what routed it lives as long as it */
-	struct sn_request req;	  /* slices into c->buf, until the head is consumed */
-	struct sn_header *storage;
-	uint32_t n_parsed;
-	size_t head_len; /* still at the front of c->buf unless head_consumed */
-	bool head_consumed;
-	const struct sn_rule *rule;
-	const char *backend;
-	struct sn_stats_block *stats;
-	/* where it goes */
-	struct sn_cluster *cluster;
-	struct sn_endpoint *endpoint;
+/* How to speak to the client. Functions that return int give 0, or negative when the client's
+ * connection has broken: then the exchange is gone. */
+struct sn_down {
+	/* A head: 1xx or final. @head: the bytes that its fields lie in. */
+	int (*respond)(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head);
+	int (*payload)(struct sn_exchange *x, const struct iovec *iov, int n_iov);
+	/* Behind the last payload. @trailers: NULL or fields that lie in @head. */
+	int (*end)(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head);
+	/* What was put since the last flush goes out. @now: at once; else with the rest of the
+	 * turn. Every put is followed by a flush before anybody else's put. */
+	int (*flush)(struct sn_exchange *x, bool now);
+	bool (*full)(struct sn_exchange *x);
+	/* The upstream can take (more of) the request's body. */
+	void (*more)(struct sn_exchange *x);
+	/* An answer of our own, whole; nothing was sent before. Ends the exchange. */
+	void (*answer)(struct sn_exchange *x, unsigned status, const char *word,
+		       const char *detail);
+	/* The response is cut: the client must see that. Ends the exchange. */
+	void (*cut)(struct sn_exchange *x);
+	/* The response is complete and handed over. Ends the exchange. */
+	void (*done)(struct sn_exchange *x);
+};
+extern const struct sn_down sn_down_h1, sn_down_h2;
+
+/* How to speak to the upstream. Functions that return int give 0, or negative when the try has
+ * failed and was dealt with (the exchange may be gone, or on its next try). */
+struct sn_up {
+	/* Gets a connection and sends the head and what there is of the body. */
+	void (*start)(struct sn_exchange *x);
+	int (*payload)(struct sn_exchange *x, const struct iovec *iov, int n_iov);
+	int (*end)(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head);
+	int (*flush)(struct sn_exchange *x, bool now);
+	bool (*full)(struct sn_exchange *x);
+	/* The client can take more of the response. */
+	void (*more)(struct sn_exchange *x);
+	/* Lets go of it. @complete: the response was read to its end. */
+	void (*release)(struct sn_exchange *x, bool complete);
+};
+extern const struct sn_up sn_up_h1, sn_up_h2;
+extern const struct sn_h2_events sn_up_h2_events;
+
+/* The upstream's side while it speaks HTTP/1. */
+struct sn_up_h1_state {
 	struct sn_pool *pool;
 	struct sn_waiter waiter;
 	bool waiting;
 	struct sn_upstream *u;
-	struct sn_outq up_out;
+	struct sn_outq out;
+	struct sn_task flush;
+	char *buf; /* of the response */
+	size_t start, end, cap, scanned;
+	bool buf_pooled;
+	bool keep;	  /* the connection may be used again afterwards */
+	bool upload_over; /* it takes no more of the request */
+	struct sn_h1_body body;
+};
+
+/* ... while it speaks HTTP/2. */
+struct sn_up_h2_state {
+	struct sn_h2pool *pool;
+	struct sn_h2_waiter waiter;
+	bool waiting;
+	struct sn_h2 *h2; /* while the request is submitted */
+	struct sn_h2_stream *s;
+	size_t owed; /* payload that came and is not consumed yet */
+};
+
+struct sn_exchange {
+	struct sn_exchange *next_free;
+	struct sn_task release;
+	struct sn_list link; /* the connection's (HTTP/2) */
+	struct sn_worker *w;
+	struct sn_conn *c;
+	const struct sn_down *down;
+	const struct sn_up *up;	   /* NULL between tries */
+	struct sn_h2_stream *ds;   /* the client's stream when it speaks HTTP/2 */
+	struct sn_snapshot *snap;  /* a reference: what routed it lives as long as it */
+	struct sn_request req;	   /* slices into `head` */
+	struct sn_slice head;	   /* the request's, as parsed; empty once let go (then no retry) */
+	struct sn_header *storage; /* HTTP/1: of req.headers */
+	uint32_t storage_cap;
+	uint32_t n_parsed; /* fields beyond it were added by filters */
+	bool gone;
+	bool grpc;    /* application/grpc: failures are trailers-only */
+	bool as_h1;   /* came by HTTP/2 from a peer proxy, was HTTP/1 there */
+	bool tunnel;  /* both directions are bytes now (a 101, or extended CONNECT) */
+	bool connect; /* the client asked by extended CONNECT */
+	/* choice */
+	const struct sn_rule *rule;
+	const char *backend;
+	struct sn_stats_block *stats;
+	struct sn_cluster *cluster;
+	struct sn_endpoint *endpoint;
+	struct sn_peer *peer;
+	bool mesh; /* the endpoint is a peer proxy */
 	unsigned tries;
 	/* the request's body */
-	struct sn_h1_body req_body;
-	bool req_done;
+	struct sn_h1_body req_body; /* HTTP/1 client: how it is framed */
+	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
+	struct sn_buf early_trailers; /* ... as lines */
+	bool early_end;
+	size_t owed;	/* HTTP/2 client: payload that came and is not consumed yet */
+	bool req_sent;	/* the upstream has (part of) the request */
+	bool body_sent; /* ... and of its body: there is no way back */
+	bool req_done;	/* all of the request was handed on */
 	/* the response */
-	char *ubuf;
-	size_t ustart, uend, ucap, uscanned;
-	bool ubuf_pooled;
 	bool resp_seen;	   /* a byte of it has come */
-	bool resp_started; /* its head went to the client */
-	bool resp_chunked, resp_keep, d_close;
+	bool resp_started; /* its final head was put */
+	bool resp_sent;	   /* ... and flushed: too late for an answer of our own */
+	bool resp_done;
+	bool resp_chunked, d_close; /* HTTP/1 client: how it is told */
 	unsigned status, n_informational;
-	struct sn_h1_body resp_body;
+	int grpc_status;     /* -1: none seen */
+	uint32_t reset_code; /* the upstream's, HTTP/2 */
 	uint64_t start_ns, try_ns;
-	struct sn_timer deadline;
+	struct sn_timer deadline; /* of the whole request */
+	struct sn_timer progress; /* of its bodies */
+	union {
+		struct sn_up_h1_state u1;
+		struct sn_up_h2_state u2;
+	};
 };
 
-/* Body bytes as they were read -> slices to write (chunk framing included when @chunked). */
-struct sn_body_out {
-	struct iovec iov[SN_BODY_RUNS * 3 + 2];
-	int n_iov;
-	char heads[SN_BODY_RUNS][20];
-	int n_runs;
-	size_t used; /* of the input */
-};
-/* Appends to @o. Returns 0 or -SN_EPROTO. */
-int sn_body_collect(struct sn_h1_body *b, struct sn_slice in, bool chunked, struct sn_body_out *o);
+/* --- exchange.c --- */
 
-/* forward.c */
-/* Chooses an endpoint and a connection and sends the request on. */
-void sn_forward_start(struct sn_exchange *x);
-/* More of the request's body may be there. */
-void sn_forward_request(struct sn_exchange *x);
-/* More of the response may be there, or the client can take more. */
-void sn_forward_response(struct sn_exchange *x);
-/* Lets go of the upstream side. @reusable: the response was read to its end. */
-void sn_forward_release(struct sn_exchange *x, bool reusable, enum sn_try_end end);
-
-/* http.c */
-/* The response is complete: count it, and on to the next request or the end. */
-void sn_exchange_done(struct sn_exchange *x);
-/* Answers in the upstream's place, or resets when an answer has begun. */
+/* NULL when out of memory. @c gets no reference: the client's side remembers it. */
+struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *down);
+/* For one that never began. */
+void sn_exchange_discard(struct sn_exchange *x);
+/* x->req and x->head are set: routes it and starts the first try. May end it. */
+void sn_exchange_begin(struct sn_exchange *x);
+/* A try ended without a byte of a response. @unprocessed: nobody has acted on it. Another one
+ * follows if that is safe, else a refusal with @status. */
+void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
+			    enum sn_refusal_reason reason, const char *detail);
+/* Answers in the upstream's place, or cuts when a response has begun. Ends it. */
 void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
 			const char *detail);
-/* After a refusal that did not come from reading the client: looks for its next request. */
-void sn_http_resume(struct sn_conn *c);
+/* The client is gone, or its connection is closing: lets go of all. Ends it. */
+void sn_exchange_abort(struct sn_exchange *x);
+/* The upstream's side: the connection is there. Sends head, body so far, and flushes. */
+void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exchange *x));
+/* The upstream's side has a head (checked). Passes it on. Returns 0, or negative: gone. */
+int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head);
+/* The upstream's side has read the response's end, and flushed nothing yet. */
+void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *trailers,
+			      struct sn_slice head, bool now);
+/* The client's side has handed on the request's end. In a tunnel this may be the end of it. */
+void sn_exchange_request_end(struct sn_exchange *x);
+/* Something of a body moved. */
+static inline void sn_exchange_progress(struct sn_exchange *x)
+{
+	sn_loop_timer(x->w->loop, &x->progress, x->w->timeouts.body);
+}
+/* Takes it off the books: counts @status and frees. Called by the client's side only. */
+void sn_exchange_drop(struct sn_exchange *x, unsigned status);
+void sn_exchange_free_all(struct sn_worker *w);
+
+/* --- choose.c --- */
+
+/* Sets rule, backend, endpoint, peer, up. False: it has refused. */
+bool sn_choose(struct sn_exchange *x);
 
 #endif

@@ -11,9 +11,10 @@
 const char *sn_refusal_name(enum sn_refusal_reason r)
 {
 	static const char *const names[] = {
-		"bad-request",	  "no-service",	 "no-route", "no-backend",    "no-endpoints",
-		"denied",	  "connect",	 "upstream", "timeout",	      "overload",
-		"no-destination", "connections", "method",   "header-timeout"};
+		"bad-request",	"no-service",	  "no-route",	    "no-backend",
+		"no-endpoints", "denied",	  "connect",	    "upstream",
+		"timeout",	"overload",	  "no-destination", "connections",
+		"method",	"header-timeout", "flood",	    "loop"};
 
 	return names[r];
 }
@@ -70,6 +71,14 @@ struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
 	return b;
 }
 
+void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_status, uint64_t ns)
+{
+	b->by_class[status / 100 <= 5 ? status / 100 : 0]++;
+	if (grpc_status >= 0)
+		b->by_grpc[grpc_status]++;
+	sn_histo_record(&b->latency, ns);
+}
+
 int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 {
 	struct sn_map_entry *e;
@@ -85,6 +94,8 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		to->requests += b->requests;
 		for (i = 0; i < SN_ARRAY_LEN(b->by_class); i++)
 			to->by_class[i] += b->by_class[i];
+		for (i = 0; i < SN_ARRAY_LEN(b->by_grpc); i++)
+			to->by_grpc[i] += b->by_grpc[i];
 		sn_histo_merge(&to->latency, &b->latency);
 	}
 	for (i = 0; i < SN_REFUSE_COUNT; i++)
@@ -108,6 +119,32 @@ static size_t labels_of(const struct sn_stats_block *b, struct sn_metrics_label 
 	l[3] = (struct sn_metrics_label){"rule_name", b->rule};
 	l[4] = (struct sn_metrics_label){"backend_name", b->backend};
 	return 5;
+}
+
+/* gRPC's own verdict: a response with HTTP status 200 may be a failure. */
+static void render_grpc(const struct sn_stats *s, struct sn_buf *out)
+{
+	struct sn_metrics_label l[8];
+	struct sn_map_entry *e;
+	size_t n, c;
+
+	sn_metrics_family(out, "grpc_response_total", "counter", "gRPC responses, by grpc-status.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+
+		n = labels_of(b, l);
+		for (c = 0; c < SN_ARRAY_LEN(b->by_grpc); c++) {
+			char code[4];
+
+			if (b->by_grpc[c] == 0)
+				continue;
+			snprintf(code, sizeof(code), "%zu", c);
+			l[n] = (struct sn_metrics_label){"classification",
+							 c == 0 ? "success" : "failure"};
+			l[n + 1] = (struct sn_metrics_label){"grpc_status", code};
+			sn_metrics_u64(out, "grpc_response_total", l, n + 2, b->by_grpc[c]);
+		}
+	}
 }
 
 static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
@@ -138,6 +175,7 @@ static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
 			sn_metrics_u64(out, "response_total", l, n + 2, b->by_class[c]);
 		}
 	}
+	render_grpc(s, out);
 	sn_metrics_family(out, "response_latency_ms", "histogram",
 			  "Time from a request's head to the end of its response.");
 	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {

@@ -16,6 +16,7 @@ struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
 	uint64_t requests;
 	uint64_t by_class[6]; /* 1xx..5xx by hundreds; 0: no response */
+	uint64_t by_grpc[17]; /* of those, with this grpc-status */
 	struct sn_histo latency;
 };
 
@@ -34,6 +35,8 @@ enum sn_refusal_reason {
 	SN_REFUSE_CONNECTIONS,
 	SN_REFUSE_METHOD,
 	SN_REFUSE_HEADER_TIMEOUT,
+	SN_REFUSE_FLOOD,
+	SN_REFUSE_LOOP,
 	SN_REFUSE_COUNT
 };
 const char *sn_refusal_name(enum sn_refusal_reason r);
@@ -53,6 +56,8 @@ void sn_stats_done(struct sn_stats *s);
 struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
 				      const char *service, const char *route, const char *rule,
 				      const char *backend);
+/* A response, or with @status 0 none, @ns after its request. @grpc_status -1: it has none. */
+void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_status, uint64_t ns);
 /* Adds all of @from to @into. Returns 0 or -SN_ENOMEM. */
 int sn_stats_add(struct sn_stats *into, const struct sn_stats *from);
 /* The families in Prometheus' text format. */

@@ -79,7 +79,7 @@ void sn_target_find(struct sn_conn *c, const struct sn_request *req, struct sn_t
 
 	memset(t, 0, sizeof(*t));
 	if (c->conf->service) {
-		svc = sn_snapshot_by_name(c->w->snap, sn_slice_cstr(c->conf->service));
+		svc = sn_listen_pinned(c->listen);
 		if (svc)
 			use_service(t, svc, 0, false);
 		else

@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "proxy/conn.h"
+#include "proxy/exchange.h"
 
 #define SWEEP_MS 60000
 #define STACK_BYTES (256u * 1024)
@@ -34,7 +34,9 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct s
 	sn_map_init(&w->clusters);
 	sn_map_init(&w->direct);
 	sn_stats_init(&w->stats);
-	sn_buf_init(&w->scratch, 4u << 20);
+	sn_buf_init(&w->gather.head, 4u << 20);
+	sn_buf_init(&w->gather.trail, 1u << 20);
+	sn_buf_init(&w->frames, 4u << 20);
 	sn_rng_seed(&w->rng, sn_rng_entropy());
 	w->loop = sn_loop_new(NULL, err);
 	if (!w->loop)
@@ -94,13 +96,13 @@ static void on_sweep(struct sn_timer *t, uint64_t now_ms)
 
 	(void)now_ms;
 	for (e = sn_map_first(&w->direct); e; e = next) {
-		struct sn_pool *p = sn_map_value(e);
+		struct sn_peer *p = sn_map_value(e);
 
 		next = sn_map_next(e);
-		if (sn_pool_is_unused(p)) {
-			sn_map_take(&w->direct, sn_slice((const char *)sn_pool_addr(p),
+		if (sn_peer_is_unused(p)) {
+			sn_map_take(&w->direct, sn_slice((const char *)sn_peer_addr(p),
 							 sizeof(struct sn_addr)));
-			sn_pool_retire(p);
+			sn_peer_retire(p, false);
 		}
 	}
 	if (sn_map_count(&w->direct))
@@ -160,6 +162,14 @@ static void forget_old_clusters(struct sn_worker *w)
 	}
 }
 
+/* Without memory for it there are no slots, and everything is looked up by name. */
+static void reset_slots(struct sn_worker *w)
+{
+	free(w->slots);
+	w->slots = calloc(w->snap->n_slots ? w->snap->n_slots : 1, sizeof(*w->slots));
+	w->n_slots = w->slots ? w->snap->n_slots : 0;
+}
+
 static void adopt(struct sn_task *t)
 {
 	struct handover *h = sn_container_of(t, struct handover, task);
@@ -169,6 +179,7 @@ static void adopt(struct sn_task *t)
 	w->snap = h->snap;
 	w->limits = h->limits;
 	w->timeouts = h->timeouts;
+	reset_slots(w);
 	forget_old_clusters(w);
 	free(h);
 }
@@ -197,9 +208,10 @@ void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c)
 
 static void endpoint_gone(struct sn_endpoint *e, void *arg)
 {
-	(void)arg;
+	struct sn_worker *w = arg;
+
 	if (e->user)
-		sn_pool_retire(e->user);
+		sn_peer_retire(e->user, w->ended);
 }
 
 static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t port)
@@ -222,6 +234,7 @@ static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t por
 		} else if (svc->endpoints[i].service_port == 0 ||
 			   svc->endpoints[i].service_port == port) {
 			items[used].addr = svc->endpoints[i].addr;
+			items[used].mesh = svc->endpoints[i].mesh;
 			items[used++].weight = svc->endpoints[i].weight;
 		}
 	}
@@ -244,7 +257,7 @@ static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_servi
 		free_cluster(c);
 		return NULL;
 	}
-	sn_balance_on_gone(c->balance, endpoint_gone, NULL);
+	sn_balance_on_gone(c->balance, endpoint_gone, w);
 	return c;
 }
 
@@ -274,37 +287,50 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 	return c;
 }
 
-struct sn_pool *sn_cluster_pool(struct sn_cluster *c, struct sn_endpoint *e)
+struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e)
 {
+	struct sn_peer_settings s = {.pool = c->settings, .mesh = e->mesh};
+
 	if (!e->user)
-		e->user = sn_pool_new(c->worker->loop, &e->addr, &c->settings);
-	else
-		sn_pool_configure(e->user, &c->settings);
+		e->user = sn_peer_new(c->worker, &e->addr, &s, c->generation);
+	else if (sn_peer_generation(e->user) != c->generation)
+		sn_peer_configure(e->user, &s, c->generation);
 	return e->user;
 }
 
-struct sn_pool *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to)
+struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to)
 {
 	struct sn_slice key = sn_slice((const char *)to, sizeof(*to));
-	struct sn_pool *p = sn_map_find(&w->direct, key);
-	struct sn_pool_settings s = {.idle_timeout_ms = 30000,
-				     .connect_timeout_ms = w->timeouts.connect,
-				     .max_connections = 10000,
-				     .max_pending = 0,
-				     .cluster_address = true};
+	struct sn_peer *p = sn_map_find(&w->direct, key);
+	struct sn_peer_settings s = {.pool = {.idle_timeout_ms = 30000,
+					      .connect_timeout_ms = w->timeouts.connect,
+					      .max_connections = 10000,
+					      .max_pending = 0,
+					      .cluster_address = true}};
 
 	if (p)
 		return p;
 	if (sn_map_count(&w->direct) >= DIRECT_POOLS_MAX)
 		on_sweep(&w->sweep, 0);
-	p = sn_pool_new(w->loop, to, &s);
+	p = sn_peer_new(w, to, &s, 0);
 	if (p && sn_map_put(&w->direct, key, p, NULL)) {
-		sn_pool_retire(p);
+		sn_peer_retire(p, true);
 		return NULL;
 	}
 	if (p && !sn_timer_is_set(&w->sweep))
 		sn_loop_timer(w->loop, &w->sweep, SWEEP_MS);
 	return p;
+}
+
+const struct sn_service *sn_listen_pinned(struct sn_listen *l)
+{
+	const struct sn_snapshot *snap = l->worker->snap;
+
+	if (l->conf->service && l->pinned_generation != snap->generation) {
+		l->pinned = sn_snapshot_by_name(snap, sn_slice_cstr(l->conf->service));
+		l->pinned_generation = snap->generation;
+	}
+	return l->pinned;
 }
 
 bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a)
@@ -341,6 +367,7 @@ static void obey(struct sn_task *t)
 	size_t i;
 
 	w->draining = true;
+	sn_list_each(&w->connections, at, after) sn_conn_drain(sn_conn_of(at));
 	if (o->what != ORDER_DRAIN) {
 		w->stopping = true;
 		for (i = 0; i < w->n_listens; i++)
@@ -452,15 +479,19 @@ void sn_worker_free(struct sn_worker *w)
 	for (i = 0; i < w->n_listens; i++)
 		sn_listener_close(&w->listens[i].listener);
 	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
+	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);
 	for (e = sn_map_first(&w->direct); e; e = sn_map_next(e))
-		sn_pool_retire(sn_map_value(e));
+		sn_peer_retire(sn_map_value(e), true);
 	sn_map_done(&w->direct, NULL);
 	sn_exchange_free_all(w);
 	sn_loop_free(w->loop);
 	sn_snapshot_unref(w->snap);
 	sn_stats_done(&w->stats);
-	sn_buf_done(&w->scratch);
+	sn_buf_done(&w->gather.head);
+	sn_buf_done(&w->gather.trail);
+	sn_buf_done(&w->frames);
+	free(w->slots);
 	free(w->listens);
 	free(w);
 }

@@ -9,10 +9,11 @@
 
 #include "base/num.h"
 #include "http/message.h"
-#include "http/pool.h"
 #include "mesh/balance.h"
 #include "net/listener.h"
 #include "proxy/config.h"
+#include "proxy/gather.h"
+#include "proxy/peer.h"
 #include "proxy/stats.h"
 
 /* Endpoints of one service at one port, as this worker uses them. */
@@ -24,11 +25,21 @@ struct sn_cluster {
 	uint64_t generation; /* of the snapshot that it was last filled from */
 };
 
+/* What a worker keeps for one place where requests go (struct sn_snapshot, n_slots); found on first
+ * use, forgotten with the snapshot. */
+struct sn_slot {
+	struct sn_stats_block *stats;
+	struct sn_cluster *cluster;
+	uint16_t port; /* that the cluster is of */
+};
+
 struct sn_listen {
 	struct sn_listener listener;
 	struct sn_worker *worker;
 	const struct sn_config_listener
-		*conf; /* of the first configuration: listeners do not change */
+		*conf;			 /* of the first configuration: listeners do not change */
+	const struct sn_service *pinned; /* conf->service in the snapshot of that generation */
+	uint64_t pinned_generation;
 };
 
 struct sn_exchange;
@@ -47,13 +58,18 @@ struct sn_worker {
 	uint32_t n_connections;
 	uint32_t n_requests;	/* in flight */
 	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
-	struct sn_map direct;	/* address -> struct sn_pool: traffic to original destinations */
-	struct sn_timer sweep;	/* of unused direct pools */
+	struct sn_map direct;	/* address -> struct sn_peer: traffic to original destinations */
+	struct sn_timer sweep;	/* of unused direct peers */
+	struct sn_slot *slots;	/* of the snapshot */
+	uint32_t n_slots;
 	struct sn_stats stats;
 	struct sn_rng rng;
-	struct sn_buf scratch; /* heads are assembled here */
+	struct sn_stats_block *direct_stats[2];
+	struct sn_gather gather; /* what goes to an HTTP/1 peer is put together here */
+	struct sn_buf frames;	 /* what goes to an HTTP/2 peer */
 	struct sn_exchange *free_exchanges;
 	unsigned n_free_exchanges;
+	bool ended;    /* nothing of it runs any more: it is being freed */
 	bool started;  /* its thread runs (control thread only) */
 	bool draining; /* inbound says Connection: close */
 	bool stopping; /* all of it does, and idle connections close */
@@ -78,10 +94,12 @@ void sn_worker_free(struct sn_worker *w);
 /* The cluster of @svc at @port, filled from the current snapshot; NULL when out of memory. */
 struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
 				     uint16_t port);
-/* The pool of an endpoint of @c (made on first use). */
-struct sn_pool *sn_cluster_pool(struct sn_cluster *c, struct sn_endpoint *e);
-/* The pool to an original destination. */
-struct sn_pool *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to);
+/* The connections to an endpoint of @c (made on first use). */
+struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e);
+/* Those to an original destination. */
+struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to);
+/* The service that a listener is pinned to; NULL: it is not, or the service is gone. */
+const struct sn_service *sn_listen_pinned(struct sn_listen *l);
 /* Called when a connection has gone or become idle while stopping. */
 void sn_worker_check_done(struct sn_worker *w);
 /* True for any of our own listening addresses. */

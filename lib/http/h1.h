@@ -60,10 +60,12 @@ void sn_h1_body_init(struct sn_h1_body *b, enum sn_framing framing, uint64_t con
  * sn_h1_parse_trailers. */
 ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_slice *ret_payload);
 
+#define SN_TRAILERS_MAX 100 /* fields */
+
 /* Parses the trailer section at the start of @in, once b->at_trailers; as strict as about a head,
- * at most 8 KiB and 100 fields (or hs->cap). *scanned: as of sn_h1_parse_request. hs->v and .cap
- * are the caller's; the slices borrow from @in. Fields that sn_trailer_allowed refuses are flagged
- * SN_HDR_DROPPED; what a Connection field of the head named is not looked for. Returns the
+ * at most 8 KiB and SN_TRAILERS_MAX fields (or hs->cap). *scanned: as of sn_h1_parse_request. hs->v
+ * and .cap are the caller's; the slices borrow from @in. Fields that sn_trailer_allowed refuses are
+ * flagged SN_HDR_DROPPED; what a Connection field of the head named is not looked for. Returns the
  * section's length, its empty line included (then b->done is set and at_trailers cleared);
  * -SN_EMORE; or -SN_EPROTO, for good. */
 int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body *b,

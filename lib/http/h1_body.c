@@ -29,7 +29,6 @@ enum state {
 };
 
 #define DIGITS_MAX 16
-#define TRAILERS_MAX 100
 #define TRAILER_BYTES_MAX 8192
 /* Octets of extensions that may come without payload to pay for them (so that a body of one-byte
  * chunks cannot carry a thousandfold of ignored octets). */
@@ -183,7 +182,7 @@ int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body 
 	if (!sn_h1__worth_parsing(in, scanned, TRAILER_BYTES_MAX, TRAILER_BYTES_MAX))
 		return -SN_EMORE;
 	c.end = in.p + (in.n < TRAILER_BYTES_MAX ? in.n : TRAILER_BYTES_MAX);
-	rc = sn_h1__fields(&c, hs, TRAILERS_MAX, NULL);
+	rc = sn_h1__fields(&c, hs, SN_TRAILERS_MAX, NULL);
 	if (rc == -SN_EMORE && in.n < TRAILER_BYTES_MAX)
 		return rc;
 	*scanned = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/h2.h - an HTTP/2 session (RFC 9113) over nghttp2, either role, sans-I/O: bytes in by
- * sn_h2_feed, bytes out by sn_h2_pull; messages, payload and ends as events in between. Strict where
- * RFC 9113 leaves a choice, bounded in all that a peer can make it hold or do.
+ * sn_h2_feed, bytes out by sn_h2_pull; messages, payload and ends as events in between. Strict
+ * where RFC 9113 leaves a choice, bounded in all that a peer can make it hold or do.
  *
  * Flow control is end to end: payload that came counts against the stream's window until the owner
  * says sn_h2_consume; the connection's window is given back at once, so one slow stream holds up no
@@ -21,14 +21,14 @@
 #include "http/message.h"
 
 enum sn_h2_error { /* RFC 9113 7 */
-	SN_H2_NO_ERROR = 0,
-	SN_H2_PROTOCOL_ERROR = 1,
-	SN_H2_INTERNAL_ERROR = 2,
-	SN_H2_FLOW_CONTROL_ERROR = 3,
-	SN_H2_STREAM_CLOSED = 5,
-	SN_H2_REFUSED_STREAM = 7,
-	SN_H2_CANCEL = 8,
-	SN_H2_ENHANCE_YOUR_CALM = 11,
+		   SN_H2_NO_ERROR = 0,
+		   SN_H2_PROTOCOL_ERROR = 1,
+		   SN_H2_INTERNAL_ERROR = 2,
+		   SN_H2_FLOW_CONTROL_ERROR = 3,
+		   SN_H2_STREAM_CLOSED = 5,
+		   SN_H2_REFUSED_STREAM = 7,
+		   SN_H2_CANCEL = 8,
+		   SN_H2_ENHANCE_YOUR_CALM = 11,
 };
 
 enum sn_h2_role { SN_H2_SERVER, SN_H2_CLIENT };
@@ -47,36 +47,39 @@ struct sn_h2_stream {
 };
 
 struct sn_h2_settings {
-	uint32_t max_streams;	     /* that the peer may have open at us */
-	uint32_t stream_window;	     /* bytes of payload that may be unconsumed per stream */
-	uint32_t connection_window;  /* at least the above */
-	uint32_t header_bytes;	     /* decoded: name + value + 32 each */
+	uint32_t max_streams;	    /* that the peer may have open at us */
+	uint32_t stream_window;	    /* bytes of payload that may be unconsumed per stream */
+	uint32_t connection_window; /* at least the above */
+	uint32_t header_bytes;	    /* decoded: name + value + 32 each */
 	uint32_t header_count;
-	uint32_t extra_headers;	     /* spare places in headers.v for filters */
-	bool trusted; /* the peer is one of our own: more generous budgets (a link carries many clients) */
+	uint32_t extra_headers; /* spare places in headers.v for filters */
+	bool trusted; /* the peer is one of our own: more generous budgets (a link carries many
+			 clients) */
 };
 
 struct sn_h2_events {
 	/* Server: a request's head is complete and checked. Slices stay valid until `closed`. */
 	void (*request)(struct sn_h2_stream *s, struct sn_request *req, struct sn_slice head);
-	/* Client: a response's head, 1xx included. Slices are valid until the next head of this stream
-	 * or `closed`. */
+	/* Client: a response's head, 1xx included. Slices are valid until the next head of this
+	 * stream or `closed`. */
 	void (*response)(struct sn_h2_stream *s, struct sn_response *resp, struct sn_slice head);
 	/* Payload, valid during the call. Counts against the window until consumed. */
 	void (*data)(struct sn_h2_stream *s, struct sn_slice payload);
-	/* END_STREAM has come with a frame that was not the head. @trailers: NULL or the fields, valid
-	 * during the call. (A head that ends the stream has s->remote_ended set instead.) */
-	void (*end)(struct sn_h2_stream *s, const struct sn_headers *trailers, struct sn_slice head);
+	/* END_STREAM has come with a frame that was not the head. @trailers: NULL or the fields,
+	 * valid during the call. (A head that ends the stream has s->remote_ended set instead.) */
+	void (*end)(struct sn_h2_stream *s, const struct sn_headers *trailers,
+		    struct sn_slice head);
 	/* What waited to be sent has gone below half of the send mark (sn_h2_wants_more). */
 	void (*drained)(struct sn_h2_stream *s);
-	/* The stream is gone; the last event about it. @error: 0 when both sides ended in order, else the
-	 * code of the reset, whoever sent it. @unprocessed: the peer has not acted on it (REFUSED_STREAM,
-	 * or above its GOAWAY's last id): another try is safe whatever the method. A stream that ended
-	 * because the session was freed gets it too, with SN_H2_CANCEL. */
+	/* The stream is gone; the last event about it. @error: 0 when both sides ended in order,
+	 * else the code of the reset, whoever sent it. @unprocessed: the peer has not acted on it
+	 * (REFUSED_STREAM, or above its GOAWAY's last id): another try is safe whatever the method.
+	 * A stream that ended because the session was freed gets it too, with SN_H2_CANCEL. */
 	void (*closed)(struct sn_h2_stream *s, uint32_t error, bool unprocessed);
-	/* Server: a head was refused before it became a request (malformed: reset by us; too large: we
-	 * answered 431 ourselves). @status 400 or 431. For counting and logging only; no `request` was or
-	 * will be called for it. Client: a malformed response head, status 502, `closed` follows. */
+	/* Server: a head was refused before it became a request (malformed: reset by us; too large:
+	 * we answered 431 ourselves). @status 400 or 431. For counting and logging only; no
+	 * `request` was or will be called for it. Client: a malformed response head, status 502,
+	 * `closed` follows. */
 	void (*refused)(struct sn_h2 *h2, unsigned status, const char *reason);
 	/* The peer goes away: no more requests on this session (client). */
 	void (*goaway)(struct sn_h2 *h2);
@@ -84,8 +87,8 @@ struct sn_h2_events {
 	void (*pong)(struct sn_h2 *h2);
 };
 
-/* @ev is borrowed for the session's life. NULL when out of memory. The preface and our SETTINGS wait
- * to be pulled. */
+/* @ev is borrowed for the session's life. NULL when out of memory. The preface and our SETTINGS
+ * wait to be pulled. */
 struct sn_h2 *sn_h2_new(enum sn_h2_role role, const struct sn_h2_settings *settings,
 			const struct sn_h2_events *ev, void *user);
 void *sn_h2_user(const struct sn_h2 *h2);
@@ -96,7 +99,8 @@ void sn_h2_free(struct sn_h2 *h2);
  * -SN_ELIMIT (a budget is used up: sn_h2_failure says which), -SN_ENOMEM: the connection is over, a
  * GOAWAY waits to be pulled, feed no more. */
 int sn_h2_feed(struct sn_h2 *h2, struct sn_slice in, uint64_t now_ms);
-/* Why feed failed: a stable short word ("ping-flood", "reset-flood", "bad-preface" ...), or NULL. */
+/* Why feed failed: a stable short word ("ping-flood", "reset-flood", "bad-preface" ...), or NULL.
+ */
 const char *sn_h2_failure(const struct sn_h2 *h2);
 /* Appends frames that are due to @out until it holds @max_bytes or nothing is due (a frame may go
  * over by its own size). Returns 0, -SN_ENOMEM or -SN_EPROTO: the connection is over. */
@@ -130,7 +134,8 @@ void sn_h2_reset(struct sn_h2_stream *s, enum sn_h2_error code);
 
 /* --- the session --- */
 
-/* Client: another request may be started now (peer's MAX_CONCURRENT_STREAMS, no GOAWAY, ids left). */
+/* Client: another request may be started now (peer's MAX_CONCURRENT_STREAMS, no GOAWAY, ids left).
+ */
 bool sn_h2_can_open(const struct sn_h2 *h2);
 /* The peer takes extended CONNECT (RFC 8441); known once its SETTINGS came. */
 bool sn_h2_peer_takes_connect(const struct sn_h2 *h2);

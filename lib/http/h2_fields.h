@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http/h2_fields.h - one HTTP/2 field section (a head or trailers): gathered field by field as HPACK
- * yields them, checked by RFC 9113 8.2 and 8.3 on the strict side, and handed on as a message. Pure:
- * no session, no I/O.
+/* http/h2_fields.h - one HTTP/2 field section (a head or trailers): gathered field by field as
+ * HPACK yields them, checked by RFC 9113 8.2 and 8.3 on the strict side, and handed on as a
+ * message. Pure: no session, no I/O.
  *
  * The text is kept as "name: value\r\n" lines, so that an HTTP/1 hop copies whole runs of it
  * (http/headout.h). What finish returns points into it and stays valid until begin or done. */
@@ -45,18 +45,20 @@ void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint
 int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value);
 
 /* The section is complete. @extra: spare places behind the fields (headers.cap = n + extra).
- * Cookie crumbs are joined (RFC 9113 8.2.3); `te: trailers` stays. Return 0, -SN_EPROTO (f->reason),
- * -SN_ETOOBIG (431), -SN_ENOMEM.
- * Request: framing NONE when @end_stream, LENGTH with content-length, else CHUNKED; absolute_form is
- * set (the authority is in no field; a host field equal to :authority is dropped, without :authority
- * it becomes it); an extended CONNECT has `upgrade` and upgrade_to = :protocol; major 2, minor 1.
- * *ret_head: the text as an HTTP/1 head's field lines, ended by an empty line. */
+ * Cookie crumbs are joined (RFC 9113 8.2.3); `te: trailers` stays. Return 0, -SN_EPROTO
+ * (f->reason), -SN_ETOOBIG (431), -SN_ENOMEM. Request: framing NONE when @end_stream, LENGTH with
+ * content-length, else CHUNKED; absolute_form is set (the authority is in no field; a host field
+ * equal to :authority is dropped, without :authority it becomes it); an extended CONNECT has
+ * `upgrade` and upgrade_to = :protocol; major 2, minor 1. *ret_head: the text as an HTTP/1 head's
+ * field lines, ended by an empty line. */
 int sn_h2_fields_request(struct sn_h2_fields *f, bool end_stream, uint32_t extra,
 			 struct sn_request *ret, struct sn_slice *ret_head);
 /* @request_method decides the framing of HEAD; 1xx, 204, 304 have none. */
 int sn_h2_fields_response(struct sn_h2_fields *f, bool end_stream, enum sn_method request_method,
 			  uint32_t extra, struct sn_response *ret, struct sn_slice *ret_head);
-/* Trailer fields that frame, route or authenticate are flagged SN_HDR_DROPPED (sn_trailer_allowed). */
-int sn_h2_fields_trailers(struct sn_h2_fields *f, struct sn_headers *ret, struct sn_slice *ret_head);
+/* Trailer fields that frame, route or authenticate are flagged SN_HDR_DROPPED (sn_trailer_allowed).
+ */
+int sn_h2_fields_trailers(struct sn_h2_fields *f, struct sn_headers *ret,
+			  struct sn_slice *ret_head);
 
 #endif

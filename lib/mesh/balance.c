@@ -144,6 +144,7 @@ static void adopt(struct sn_balance *b, struct sn_map *known, struct sn_endpoint
 		while (j < n_items && !sn_addr_eq(&items[j].addr, &set[i]->addr))
 			j++;
 		set[i]->weight = j < n_items && items[j].weight ? items[j].weight : 1;
+		set[i]->mesh = j < n_items && items[j].mesh;
 	}
 	for (it = sn_map_first(known); it; it = sn_map_next(it))
 		let_go(b, sn_map_value(it));

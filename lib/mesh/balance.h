@@ -26,8 +26,9 @@ struct sn_endpoint {
 	uint64_t ewma_at_ns;
 	int64_t rr_current; /* smooth weighted round robin (nginx's) */
 	bool gone;	    /* no longer in the set: freed when outstanding and refs are 0 */
+	bool mesh;	    /* a peer proxy: the hop is HTTP/2 */
 	uint32_t refs;
-	void *user; /* the owner's: the endpoint's connection pool */
+	void *user; /* the owner's: the connections to it */
 };
 
 struct sn_balance *sn_balance_new(enum sn_balance_algorithm algorithm, uint64_t seed);
@@ -42,6 +43,7 @@ void sn_balance_on_gone(struct sn_balance *b, void (*fn)(struct sn_endpoint *e, 
 struct sn_balance_item {
 	struct sn_addr addr;
 	uint32_t weight;
+	bool mesh;
 };
 int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
 		      uint64_t now_ns);

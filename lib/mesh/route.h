@@ -39,6 +39,7 @@ struct sn_backend_ref {
 	int32_t service_id; /* index in the snapshot, -1: there is none (500 for its share) */
 	uint16_t port;	    /* 0: the port that the request came for */
 	uint32_t weight;
+	uint32_t slot; /* see struct sn_snapshot */
 };
 
 struct sn_rule {

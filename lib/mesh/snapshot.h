@@ -37,6 +37,7 @@ struct sn_endpoint_spec {
 	struct sn_addr addr;
 	uint32_t weight;
 	uint16_t service_port; /* 0 = all */
+	bool mesh;	       /* a peer proxy: the hop is HTTP/2 */
 };
 
 enum sn_endpoints_kind {
@@ -49,7 +50,8 @@ enum sn_endpoints_kind {
 
 struct sn_service {
 	const char *name;
-	uint32_t id; /* index in snapshot->services */
+	uint32_t id;   /* index in snapshot->services */
+	uint32_t slot; /* of the service as its own backend: see n_slots */
 	const char **hosts;
 	size_t n_hosts;
 	struct sn_addr *addresses; /* ports are 0 */
@@ -72,6 +74,9 @@ struct sn_snapshot {
 	const char *revision; /* "" when the document has none */
 	uint64_t generation;  /* increases with each snapshot of this process */
 	enum sn_default_mode default_mode;
+	/* Places where a request can go are numbered, so that a worker finds what it keeps for each
+	 * (its statistics, its balancer) by index. */
+	uint32_t n_slots;
 	struct sn_service *services;
 	size_t n_services;
 	struct sn_map by_host; /* lower-cased host -> service */

@@ -44,6 +44,11 @@ int sn_outq_writev(struct sn_outq *q, struct sn_stream *s, const struct iovec *i
 	return keep(q, iov, n_iov, (size_t)n);
 }
 
+int sn_outq_keep(struct sn_outq *q, const struct iovec *iov, int n_iov)
+{
+	return keep(q, iov, n_iov, 0);
+}
+
 int sn_outq_flush(struct sn_outq *q, struct sn_stream *s)
 {
 	while (!sn_outq_empty(q) && s->may_write) {

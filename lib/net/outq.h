@@ -24,6 +24,9 @@ static inline bool sn_outq_empty(const struct sn_outq *q)
 /* Writes the slices behind what waits. Returns 0 (all written or kept), -SN_ECONN, -SN_ENOMEM or
  * -SN_ETOOBIG: then the connection is over. */
 int sn_outq_writev(struct sn_outq *q, struct sn_stream *s, const struct iovec *iov, int n_iov);
+/* Keeps the slices (copied) behind what waits, to be written by the next flush. 0, -SN_ENOMEM or
+ * -SN_ETOOBIG. */
+int sn_outq_keep(struct sn_outq *q, const struct iovec *iov, int n_iov);
 /* Tries what waits. 0 or -SN_ECONN. */
 int sn_outq_flush(struct sn_outq *q, struct sn_stream *s);
 

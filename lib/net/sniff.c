@@ -5,6 +5,7 @@
 #include "net/sniff.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #define METHOD_MAX 32
 
@@ -63,6 +64,11 @@ static enum sn_proto sniff_http1(struct sn_slice s)
 	if (s.n < SN_SNIFF_MAX - 2)
 		return SN_PROTO_MORE;
 	return is_long_request(s, method) ? SN_PROTO_HTTP1 : SN_PROTO_OPAQUE;
+}
+
+bool sn_sniff_preface(struct sn_slice s)
+{
+	return memcmp(s.p, preface, s.n < SN_SNIFF_PREFACE ? s.n : SN_SNIFF_PREFACE) == 0;
 }
 
 enum sn_proto sn_sniff(struct sn_slice first_bytes)

@@ -18,4 +18,9 @@ enum sn_proto {
 
 enum sn_proto sn_sniff(struct sn_slice first_bytes);
 
+/* Octets of HTTP/2's client preface (RFC 9113 3.4). */
+#define SN_SNIFF_PREFACE 24
+/* True if @first_bytes are the beginning of it, or it and more. */
+bool sn_sniff_preface(struct sn_slice first_bytes);
+
 #endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link is one connection:
+ *
+ *   DIALLING --connected--> GREETING --peer's SETTINGS--> OPEN --GOAWAY, worn out--> LEAVING
+ *       | failed               | failed                     | idle, silent, broken      | last
+ * stream v                      v                            v                           v closed,
+ * freed from the deferred list
+ *
+ * Requests wait for the peer's SETTINGS, since only they tell how many it takes and whether it
+ * takes extended CONNECT. */
+#include "http/h2pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/num.h"
+#include "http/h2conn.h"
+
+#define RETIRE_MS 10000
+#define RETIRE_REQUESTS 1000
+#define PING_AFTER_MS 10000
+#define PONG_WITHIN_MS 3000
+
+enum state { DIALLING, GREETING, OPEN, LEAVING, CLOSED };
+
+struct link {
+	struct sn_stream s;
+	struct sn_h2conn conn;
+	struct sn_h2pool *pool;
+	struct sn_list all;
+	enum state state;
+	struct sn_timer idle;  /* without requests; the greeting's time before that */
+	struct sn_timer watch; /* with requests: is the peer alive? */
+	struct sn_task settle, release;
+	uint64_t retire_ms, rx_at_watch;
+	uint32_t n_requests;
+	bool pinged;
+};
+
+struct sn_h2pool {
+	struct sn_loop *loop;
+	struct sn_addr to;
+	struct sn_h2pool_settings set;
+	struct sn_h2_events ev; /* the owner's, with ours in between */
+	const struct sn_h2_events *owner;
+	struct sn_buf *frames;
+	struct sn_list links; /* struct link.all; the next to be used first */
+	struct sn_list waiters;
+	uint32_t n_links, n_coming, n_waiters;
+	struct sn_rng rng;
+	bool retired;
+	struct sn_task release;
+};
+
+static struct link *link_of(struct sn_list *at)
+{
+	return sn_list_entry(at, struct link, all);
+}
+
+static void free_pool(struct sn_task *t)
+{
+	free(sn_container_of(t, struct sn_h2pool, release));
+}
+
+static void maybe_free(struct sn_h2pool *p)
+{
+	if (p->retired && p->n_links == 0 && p->n_waiters == 0)
+		sn_loop_defer(p->loop, &p->release, free_pool);
+}
+
+static void free_link(struct sn_task *t)
+{
+	free(sn_container_of(t, struct link, release));
+}
+
+static void serve(struct sn_h2pool *p);
+
+/* Streams that are open get their `closed` from the session's end. */
+static void drop(struct link *l)
+{
+	struct sn_h2pool *p = l->pool;
+
+	if (l->state == CLOSED)
+		return;
+	if (l->state == DIALLING || l->state == GREETING)
+		p->n_coming--;
+	l->state = CLOSED;
+	sn_list_del(&l->all);
+	p->n_links--;
+	sn_loop_timer_cancel(p->loop, &l->idle);
+	sn_loop_timer_cancel(p->loop, &l->watch);
+	sn_h2conn_done(&l->conn);
+	sn_loop_turn_end_cancel(p->loop, &l->settle);
+	sn_stream_close(&l->s, false);
+	sn_loop_defer(p->loop, &l->release, free_link);
+}
+
+/* It failed before it could be used: whoever waits is told, unless another one is on its way. */
+static void fail_waiters(struct sn_h2pool *p, int code)
+{
+	struct sn_list *at;
+
+	while (p->n_coming == 0 && (at = sn_list_first(&p->waiters))) {
+		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
+
+		sn_list_del(&w->link);
+		p->n_waiters--;
+		w->ready(w, NULL, code);
+	}
+}
+
+static void fail(struct link *l, int code)
+{
+	struct sn_h2pool *p = l->pool;
+	bool coming = l->state == DIALLING || l->state == GREETING;
+
+	drop(l);
+	if (coming)
+		fail_waiters(p, code);
+	else
+		serve(p);
+	maybe_free(p);
+}
+
+static void on_dead(struct sn_h2conn *c, int code)
+{
+	struct link *l = sn_container_of(c, struct link, conn);
+
+	/* What ends before its SETTINGS does not speak HTTP/2, or is going away. */
+	fail(l, l->state == GREETING ? -SN_EPROTO : code ? code : -SN_EOF);
+}
+
+static bool worn_out(const struct link *l)
+{
+	return l->pool->retired || sn_loop_now_ms(l->pool->loop) >= l->retire_ms ||
+	       (l->retire_ms != UINT64_MAX && l->n_requests >= RETIRE_REQUESTS);
+}
+
+static void leave(struct link *l)
+{
+	if (l->state == OPEN)
+		l->state = LEAVING;
+	if (sn_h2_n_streams(l->conn.h2) == 0) {
+		sn_h2_shutdown(l->conn.h2);
+		sn_h2conn_kick(&l->conn);
+	}
+}
+
+static void on_idle(struct sn_timer *t, uint64_t now_ms)
+{
+	struct link *l = sn_container_of(t, struct link, idle);
+
+	(void)now_ms;
+	if (l->state == OPEN)
+		leave(l);
+	else
+		fail(l, -SN_ETIMEOUT);
+}
+
+static void watch(struct link *l, uint64_t ms)
+{
+	l->rx_at_watch = l->s.rx_bytes;
+	sn_loop_timer(l->pool->loop, &l->watch, ms);
+}
+
+static void on_watch(struct sn_timer *t, uint64_t now_ms)
+{
+	struct link *l = sn_container_of(t, struct link, watch);
+	bool silent = l->s.rx_bytes == l->rx_at_watch;
+
+	(void)now_ms;
+	if (sn_h2_n_streams(l->conn.h2) == 0)
+		return;
+	if (!silent) {
+		l->pinged = false;
+		watch(l, PING_AFTER_MS);
+	} else if (l->pinged) {
+		fail(l, -SN_ETIMEOUT);
+	} else {
+		l->pinged = true;
+		sn_h2_ping(l->conn.h2);
+		sn_h2conn_kick(&l->conn);
+		watch(l, PONG_WITHIN_MS);
+	}
+}
+
+/* --- events of the session ----------------------------------------------------------------------
+ */
+
+static struct link *link_of_h2(const struct sn_h2 *h2)
+{
+	return sn_h2_user(h2);
+}
+
+/* Once a turn in which requests ended: others may start, or the link has nothing more to do. */
+static void on_settle(struct sn_task *t)
+{
+	struct link *l = sn_container_of(t, struct link, settle);
+	struct sn_h2pool *p = l->pool;
+
+	serve(p);
+	if (l->state == CLOSED || sn_h2_n_streams(l->conn.h2))
+		return;
+	if (l->state == LEAVING || worn_out(l))
+		leave(l);
+	else
+		sn_loop_timer(p->loop, &l->idle, p->set.pool.idle_timeout_ms);
+}
+
+static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
+{
+	struct link *l = link_of_h2(s->h2);
+	struct sn_h2pool *p = l->pool;
+
+	p->owner->closed(s, error, unprocessed);
+	if (l->state == CLOSED)
+		return; /* the session is being freed */
+	sn_loop_at_turn_end(p->loop, &l->settle, on_settle);
+}
+
+static void on_goaway(struct sn_h2 *h2)
+{
+	struct link *l = link_of_h2(h2);
+
+	if (l->state == OPEN)
+		l->state = LEAVING;
+}
+
+static void on_pong(struct sn_h2 *h2)
+{
+	(void)h2; /* any byte is a sign of life */
+}
+
+void sn_h2pool_kick(struct sn_h2 *h2)
+{
+	sn_h2conn_kick(&link_of_h2(h2)->conn);
+}
+
+/* --- making links -------------------------------------------------------------------------------
+ */
+
+static int greet(struct link *l)
+{
+	struct sn_h2pool *p = l->pool;
+	struct sn_h2 *h2 = sn_h2_new(SN_H2_CLIENT, &p->set.session, &p->ev, l);
+
+	if (!h2)
+		return -SN_ENOMEM;
+	l->state = GREETING;
+	sn_h2conn_init(&l->conn, &l->s, h2, p->frames, on_dead);
+	sn_loop_timer(p->loop, &l->idle, p->set.pool.connect_timeout_ms);
+	sn_h2conn_kick(&l->conn);
+	return 0;
+}
+
+static void on_stream(struct sn_stream *s, unsigned events)
+{
+	struct link *l = sn_container_of(s, struct link, s);
+
+	if (l->state == DIALLING) {
+		if (events & SN_STREAM_FAILED) {
+			fail(l, s->error == ETIMEDOUT ? -SN_ETIMEOUT : -SN_ECONN);
+			return;
+		}
+		if (greet(l)) {
+			fail(l, -SN_ENOMEM);
+			return;
+		}
+	}
+	sn_h2conn_event(&l->conn, events);
+	if (l->state == GREETING && sn_h2_settings_seen(l->conn.h2)) {
+		l->state = OPEN;
+		l->pool->n_coming--;
+		sn_loop_timer(l->pool->loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
+		serve(l->pool);
+	}
+}
+
+static int dial(struct sn_h2pool *p)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	uint64_t now = sn_loop_now_ms(p->loop);
+	int rc;
+
+	if (!l)
+		return -SN_ENOMEM;
+	l->pool = p;
+	l->state = DIALLING;
+	sn_list_init(&l->all);
+	sn_timer_init(&l->idle, on_idle);
+	sn_timer_init(&l->watch, on_watch);
+	l->retire_ms =
+		p->set.pool.cluster_address
+			? now + RETIRE_MS * 8 / 10 + sn_rng_below(&p->rng, RETIRE_MS * 4 / 10)
+			: UINT64_MAX;
+	rc = sn_stream_connect(&l->s, p->loop, &p->to, p->set.pool.connect_timeout_ms, on_stream);
+	if (rc) {
+		free(l);
+		return rc;
+	}
+	sn_list_push_back(&p->links, &l->all);
+	p->n_links++;
+	p->n_coming++;
+	return 0;
+}
+
+/* A link that takes a request now, or NULL. */
+static struct link *usable(struct sn_h2pool *p)
+{
+	sn_list_each(&p->links, at, next)
+	{
+		struct link *l = link_of(at);
+
+		if (l->state == OPEN && worn_out(l))
+			leave(l);
+		if (l->state == OPEN && sn_h2_can_open(l->conn.h2) && !l->s.read_eof)
+			return l;
+	}
+	return NULL;
+}
+
+static struct sn_h2 *use(struct sn_h2pool *p, struct link *l)
+{
+	l->n_requests++;
+	sn_loop_timer_cancel(p->loop, &l->idle);
+	if (!sn_timer_is_set(&l->watch)) {
+		l->pinged = false;
+		watch(l, PING_AFTER_MS);
+	}
+	if (p->set.pool.cluster_address) { /* in turn */
+		sn_list_del(&l->all);
+		sn_list_push_back(&p->links, &l->all);
+	}
+	sn_h2conn_kick(&l->conn);
+	return l->conn.h2;
+}
+
+/* Those that wait get what there is; if that is not enough, another link is made. */
+static void serve(struct sn_h2pool *p)
+{
+	struct sn_list *at;
+	struct link *l;
+	int rc = 0;
+
+	while ((at = sn_list_first(&p->waiters)) && (l = usable(p))) {
+		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
+
+		sn_list_del(&w->link);
+		p->n_waiters--;
+		w->ready(w, use(p, l), 0);
+	}
+	if (p->n_waiters && p->n_coming == 0 && p->n_links < p->set.pool.max_connections)
+		rc = dial(p);
+	if (rc)
+		fail_waiters(p, rc);
+}
+
+/* --- for the owner ------------------------------------------------------------------------------
+ */
+
+struct sn_h2pool *sn_h2pool_new(struct sn_loop *l, const struct sn_addr *to,
+				const struct sn_h2pool_settings *settings,
+				const struct sn_h2_events *ev, struct sn_buf *frames)
+{
+	struct sn_h2pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->loop = l;
+	p->to = *to;
+	p->set = *settings;
+	p->owner = ev;
+	p->ev = *ev;
+	p->ev.closed = on_closed;
+	p->ev.goaway = on_goaway;
+	p->ev.pong = on_pong;
+	p->frames = frames;
+	sn_list_init(&p->links);
+	sn_list_init(&p->waiters);
+	sn_rng_seed(&p->rng, sn_loop_now_ns(l) ^ (uint64_t)(uintptr_t)p);
+	return p;
+}
+
+void sn_h2pool_configure(struct sn_h2pool *p, const struct sn_h2pool_settings *settings)
+{
+	p->set = *settings;
+}
+
+int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **ret_h2)
+{
+	struct link *l = usable(p);
+	int rc;
+
+	if (l) {
+		*ret_h2 = use(p, l);
+		return 0;
+	}
+	if (p->n_waiters >= p->set.pool.max_pending + 1000)
+		return -SN_ELIMIT;
+	if (p->n_coming == 0) {
+		if (p->n_links < p->set.pool.max_connections) {
+			rc = dial(p);
+			if (rc)
+				return rc;
+		} else if (p->n_waiters >= p->set.pool.max_pending) {
+			return -SN_ELIMIT;
+		}
+	}
+	sn_list_push_back(&p->waiters, &w->link);
+	p->n_waiters++;
+	return -SN_EAGAIN;
+}
+
+void sn_h2pool_cancel(struct sn_h2pool *p, struct sn_h2_waiter *w)
+{
+	sn_list_del(&w->link);
+	p->n_waiters--;
+	maybe_free(p);
+}
+
+void sn_h2pool_retire(struct sn_h2pool *p, bool now)
+{
+	p->retired = true;
+	sn_list_each(&p->links, at, next)
+	{
+		struct link *l = link_of(at);
+
+		if (now)
+			drop(l);
+		else if (l->state == OPEN || l->state == LEAVING)
+			leave(l);
+	}
+	maybe_free(p);
+}
+
+bool sn_h2pool_is_unused(const struct sn_h2pool *p)
+{
+	return p->n_links == 0 && p->n_waiters == 0;
+}

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's side of HTTP/2: a session per connection, an exchange per stream. Payload that comes
+ * before the upstream takes it waits in the exchange, and is not consumed: so a stream's window is
+ * what bounds it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "http/h2conn.h"
+#include "mesh/grpc.h"
+#include "proxy/exchange.h"
+
+#define MAX_STREAMS 100
+#define STREAM_WINDOW_FLOOR 65535u
+#define CONNECTION_WINDOW (16u << 20)
+#define GOAWAY_STEP_MS 1000
+#define ADDED_HEADERS 64
+
+struct sn_down_h2 {
+	struct sn_h2conn conn;
+	struct sn_conn *c;
+	struct sn_list exchanges;
+	struct sn_timer bye; /* the second step of going away */
+	uint64_t rx_at_timer;
+	bool leaving;
+};
+
+static struct sn_exchange *exchange_of(const struct sn_h2_stream *s)
+{
+	return s->user;
+}
+
+static struct sn_down_h2 *h2_of(const struct sn_exchange *x)
+{
+	return x->c->h2;
+}
+
+static void kick(struct sn_exchange *x)
+{
+	sn_h2conn_kick(&h2_of(x)->conn);
+}
+
+/* The exchange lets go of its stream. */
+static struct sn_h2_stream *detach(struct sn_exchange *x)
+{
+	struct sn_h2_stream *s = x->ds;
+
+	x->ds = NULL;
+	if (s) {
+		s->user = NULL;
+		if (x->owed)
+			sn_h2_consume(s, x->owed);
+		kick(x);
+	}
+	return s;
+}
+
+/* --- the response -------------------------------------------------------------------------------
+ */
+
+static int failed(struct sn_exchange *x, int rc)
+{
+	struct sn_h2_stream *s;
+
+	if (rc == 0)
+		return 0;
+	s = detach(x);
+	if (s)
+		sn_h2_reset(s, SN_H2_INTERNAL_ERROR);
+	sn_exchange_abort(x);
+	return rc;
+}
+
+static int down_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head)
+{
+	bool final = resp->status >= 200;
+
+	(void)head;
+	if (final)
+		x->resp_sent = true;
+	kick(x);
+	return failed(
+		x, sn_h2_submit_response(x->ds, resp,
+					 final && !x->tunnel && resp->framing == SN_FRAMING_NONE));
+}
+
+static int down_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
+{
+	return failed(x, sn_h2_send(x->ds, iov, n_iov));
+}
+
+static int down_end(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head)
+{
+	(void)head;
+	return x->ds->local_ended ? 0 : failed(x, sn_h2_send_end(x->ds, trailers));
+}
+
+static int down_flush(struct sn_exchange *x, bool now)
+{
+	(void)now;
+	kick(x);
+	return 0;
+}
+
+static bool down_full(struct sn_exchange *x)
+{
+	return x->ds && !sn_h2_wants_more(x->ds, x->w->limits.buffer_bytes);
+}
+
+static void down_answer(struct sn_exchange *x, unsigned status, const char *word,
+			const char *detail)
+{
+	struct sn_h2_stream *s = x->ds;
+	struct sn_header v[4];
+	struct sn_response resp = {.status = (uint16_t)status, .headers = {v, 0, 4}};
+	char body[512], length[16], code[8];
+	int n = snprintf(body, sizeof(body), "sennit: %s%s%s\n", word, detail ? ": " : "",
+			 detail ? detail : "");
+	struct iovec iov;
+	int rc;
+
+	n = n < (int)sizeof(body) ? n : (int)sizeof(body) - 1;
+	if (x->grpc) {
+		x->grpc_status = sn_grpc_status_of_http(status);
+		resp.status = 200;
+		snprintf(code, sizeof(code), "%d", x->grpc_status);
+		v[0] = (struct sn_header){SN_SLICE("content-type"), SN_SLICE("application/grpc"),
+					  SN_HDR_CONTENT_TYPE, 0};
+		v[1] = (struct sn_header){SN_SLICE("grpc-status"), sn_slice_cstr(code), 0, 0};
+		v[2] = (struct sn_header){SN_SLICE("grpc-message"),
+					  sn_slice_cstr(detail ? detail : word), 0, 0};
+		n = 0;
+	} else {
+		snprintf(length, sizeof(length), "%d", n);
+		v[0] = (struct sn_header){SN_SLICE("content-type"),
+					  SN_SLICE("text/plain; charset=utf-8"),
+					  SN_HDR_CONTENT_TYPE, 0};
+		v[1] = (struct sn_header){SN_SLICE("content-length"), sn_slice_cstr(length),
+					  SN_HDR_CONTENT_LENGTH, 0};
+		v[2] = (struct sn_header){SN_SLICE("allow"),
+					  SN_SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+					  0, 0};
+		if (x->req.method == SN_METHOD_HEAD)
+			n = 0;
+	}
+	resp.headers.n = status == 405 || x->grpc ? 3 : 2;
+	v[resp.headers.n++] =
+		(struct sn_header){SN_SLICE("sennit-error"), sn_slice_cstr(word), 0, 0};
+	iov = (struct iovec){body, (size_t)n};
+	rc = sn_h2_submit_response(s, &resp, n == 0);
+	if (rc == 0 && n)
+		rc = sn_h2_send(s, &iov, 1);
+	if (rc == 0 && n)
+		rc = sn_h2_send_end(s, NULL);
+	detach(x);
+	if (rc)
+		sn_h2_reset(s, SN_H2_INTERNAL_ERROR);
+	else if (!s->remote_ended)
+		sn_h2_reset(s, SN_H2_NO_ERROR); /* no more of the request is wanted */
+	sn_exchange_drop(x, status);
+}
+
+static void down_cut(struct sn_exchange *x)
+{
+	struct sn_h2_stream *s = detach(x);
+
+	if (s)
+		sn_h2_reset(s,
+			    x->reset_code ? (enum sn_h2_error)x->reset_code : SN_H2_INTERNAL_ERROR);
+	sn_exchange_drop(x, x->status);
+}
+
+static void down_done(struct sn_exchange *x)
+{
+	struct sn_h2_stream *s = detach(x);
+
+	if (s && !s->remote_ended)
+		sn_h2_reset(s, SN_H2_NO_ERROR); /* the upload is stopped (RFC 9113 8.1) */
+	sn_exchange_drop(x, x->status);
+}
+
+/* --- the request's body -------------------------------------------------------------------------
+ */
+
+static bool flows(const struct sn_exchange *x)
+{
+	return x->up && x->req_sent && (!x->connect || x->tunnel);
+}
+
+static void consume(struct sn_exchange *x)
+{
+	if (x->gone || !x->ds || !x->owed || !x->up || x->up->full(x))
+		return;
+	sn_h2_consume(x->ds, x->owed);
+	x->owed = 0;
+	kick(x);
+}
+
+static void pass_end(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head)
+{
+	const struct sn_up *up = x->up;
+
+	if (up->end(x, trailers, head) || x->gone || x->up != up || up->flush(x, true))
+		return;
+	if (!x->gone && x->up == up)
+		sn_exchange_request_end(x);
+}
+
+/* Trailers that came before there was an upstream: kept as lines, read again now. */
+static void pass_early_end(struct sn_exchange *x)
+{
+	struct sn_header storage[SN_TRAILERS_MAX];
+	struct sn_headers t = {storage, 0, SN_TRAILERS_MAX};
+	struct sn_slice lines = sn_buf_slice(&x->early_trailers);
+	struct sn_h1_body b;
+	size_t scanned = 0;
+
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	b.at_trailers = true;
+	if (lines.n && sn_h1_parse_trailers(lines, &scanned, &b, &t) < 0)
+		t.n = 0;
+	pass_end(x, t.n ? &t : NULL, lines);
+}
+
+static void down_more(struct sn_exchange *x)
+{
+	const struct sn_up *up = x->up;
+
+	if (!flows(x) || x->req_done)
+		return;
+	if (sn_buf_len(&x->early)) {
+		struct sn_slice early = sn_buf_slice(&x->early);
+		struct iovec iov = {(char *)early.p, early.n};
+		int rc;
+
+		x->body_sent = true;
+		rc = up->payload(x, &iov, 1);
+		if (rc == 0)
+			rc = up->flush(x, true);
+		if (x->gone)
+			return;
+		sn_buf_done(&x->early);
+		if (rc || x->up != up)
+			return;
+	}
+	if (x->early_end) {
+		x->early_end = false;
+		pass_early_end(x);
+	}
+	consume(x);
+}
+
+const struct sn_down sn_down_h2 = {
+	.respond = down_respond,
+	.payload = down_payload,
+	.end = down_end,
+	.flush = down_flush,
+	.full = down_full,
+	.more = down_more,
+	.answer = down_answer,
+	.cut = down_cut,
+	.done = down_done,
+};
+
+/* --- events of the session ----------------------------------------------------------------------
+ */
+
+static void on_request(struct sn_h2_stream *s, struct sn_request *req, struct sn_slice head)
+{
+	struct sn_down_h2 *h = sn_h2_user(s->h2);
+	struct sn_conn *c = h->c;
+	struct sn_exchange *x = sn_exchange_new(c, &sn_down_h2);
+
+	if (!x) {
+		c->w->stats.refused[SN_REFUSE_OVERLOAD]++;
+		sn_h2_reset(s, SN_H2_REFUSED_STREAM);
+		return;
+	}
+	c->got_request = true;
+	x->ds = s;
+	s->user = x;
+	x->req = *req;
+	x->head = head;
+	sn_list_push_back(&h->exchanges, &x->link);
+	sn_exchange_begin(x);
+}
+
+static void on_data(struct sn_h2_stream *s, struct sn_slice payload)
+{
+	struct sn_exchange *x = exchange_of(s);
+	struct iovec iov = {(char *)payload.p, payload.n};
+
+	if (!x) {
+		sn_h2_consume(s, payload.n);
+		return;
+	}
+	x->owed += payload.n;
+	sn_exchange_progress(x);
+	if (!flows(x) || sn_buf_len(&x->early)) {
+		if (sn_buf_append(&x->early, payload.p, payload.n))
+			sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
+		return;
+	}
+	x->body_sent = true;
+	if (x->up->payload(x, &iov, 1) || x->gone || !x->up || x->up->flush(x, false))
+		return;
+	consume(x);
+}
+
+static void on_end(struct sn_h2_stream *s, const struct sn_headers *trailers, struct sn_slice head)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	if (flows(x) && !sn_buf_len(&x->early)) {
+		pass_end(x, trailers, head);
+		return;
+	}
+	x->early_end = true;
+	if (trailers && sn_headout_trailers(&x->early_trailers, head, trailers))
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
+}
+
+static void on_drained(struct sn_h2_stream *s)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	sn_exchange_progress(x);
+	if (x->up)
+		x->up->more(x);
+}
+
+static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	(void)error;
+	(void)unprocessed;
+	if (!x)
+		return;
+	s->user = NULL;
+	x->ds = NULL;
+	sn_exchange_abort(x);
+}
+
+static void on_refused(struct sn_h2 *h2, unsigned status, const char *reason)
+{
+	struct sn_down_h2 *h = sn_h2_user(h2);
+
+	(void)status;
+	sn_conn_refused(h->c, SN_REFUSE_BAD_REQUEST, reason);
+}
+
+static void on_goaway(struct sn_h2 *h2)
+{
+	(void)h2; /* a client that goes away closes when it is done */
+}
+
+static void on_pong(struct sn_h2 *h2)
+{
+	(void)h2;
+}
+
+static const struct sn_h2_events events = {
+	.request = on_request,
+	.data = on_data,
+	.end = on_end,
+	.drained = on_drained,
+	.closed = on_closed,
+	.refused = on_refused,
+	.goaway = on_goaway,
+	.pong = on_pong,
+};
+
+/* --- the connection -----------------------------------------------------------------------------
+ */
+
+static void on_dead(struct sn_h2conn *hc, int code)
+{
+	struct sn_down_h2 *h = sn_container_of(hc, struct sn_down_h2, conn);
+	const char *why = sn_h2_failure(hc->h2);
+
+	if (code == -SN_EPROTO || code == -SN_ELIMIT)
+		sn_conn_refused(h->c, code == -SN_ELIMIT ? SN_REFUSE_FLOOD : SN_REFUSE_BAD_REQUEST,
+				why ? why : "not HTTP/2");
+	sn_conn_close(h->c, false);
+}
+
+static void on_bye(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_down_h2 *h = sn_container_of(t, struct sn_down_h2, bye);
+
+	(void)now_ms;
+	sn_h2_shutdown(h->conn.h2);
+	sn_h2conn_kick(&h->conn);
+}
+
+void sn_down_h2_leave(struct sn_conn *c)
+{
+	struct sn_down_h2 *h = c->h2;
+
+	if (h->leaving)
+		return;
+	h->leaving = true;
+	if (sn_list_empty(&h->exchanges) && c->w->stopping) {
+		sn_h2_shutdown(h->conn.h2);
+	} else {
+		sn_h2_shutdown_notice(h->conn.h2);
+		sn_loop_timer(c->w->loop, &h->bye, GOAWAY_STEP_MS);
+	}
+	sn_h2conn_kick(&h->conn);
+}
+
+/* Idle: nobody asks anything. Looks again as long as there are requests. */
+static void on_timer(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_conn *c = sn_container_of(t, struct sn_conn, timer);
+
+	(void)now_ms;
+	if (!c->got_request) {
+		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no request in timeouts.header");
+		sn_conn_close(c, false);
+		return;
+	}
+	if (sn_list_empty(&c->h2->exchanges) && c->d.rx_bytes == c->h2->rx_at_timer)
+		sn_down_h2_leave(c);
+	c->h2->rx_at_timer = c->d.rx_bytes;
+	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.idle);
+}
+
+void sn_down_h2_begin(struct sn_conn *c)
+{
+	const struct sn_config_limits *lim = &c->w->limits;
+	struct sn_h2_settings set = {
+		.max_streams = MAX_STREAMS,
+		.stream_window = lim->buffer_bytes > STREAM_WINDOW_FLOOR
+					 ? (uint32_t)lim->buffer_bytes
+					 : STREAM_WINDOW_FLOOR,
+		.connection_window = CONNECTION_WINDOW,
+		.header_bytes = (uint32_t)lim->header_bytes,
+		.header_count = (uint32_t)lim->header_count,
+		.extra_headers = ADDED_HEADERS,
+		.trusted = c->conf->mesh_peer,
+	};
+	struct sn_down_h2 *h = calloc(1, sizeof(*h));
+	struct sn_h2 *h2 = h ? sn_h2_new(SN_H2_SERVER, &set, &events, h) : NULL;
+
+	if (!h2) {
+		free(h);
+		sn_conn_close(c, true);
+		return;
+	}
+	h->c = c;
+	c->h2 = h;
+	c->state = SN_CONN_H2;
+	sn_list_init(&h->exchanges);
+	sn_timer_init(&h->bye, on_bye);
+	sn_loop_timer_cancel(c->w->loop, &c->timer);
+	sn_timer_init(&c->timer, on_timer);
+	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
+	sn_h2conn_init(&h->conn, &c->d, h2, &c->w->frames, on_dead);
+	if (c->end > c->start)
+		sn_h2conn_feed(&h->conn, sn_conn_input(c));
+	sn_conn_consume(c, c->end - c->start);
+	sn_h2conn_event(&h->conn, SN_STREAM_READABLE);
+}
+
+void sn_down_h2_event(struct sn_conn *c, unsigned stream_events)
+{
+	sn_h2conn_event(&c->h2->conn, stream_events);
+}
+
+void sn_down_h2_end(struct sn_conn *c)
+{
+	struct sn_down_h2 *h = c->h2;
+
+	if (!h)
+		return;
+	sn_h2conn_done(&h->conn);
+	sn_loop_timer_cancel(c->w->loop, &h->bye);
+}
+
+bool sn_down_h2_is_idle(const struct sn_conn *c)
+{
+	return sn_list_empty(&c->h2->exchanges);
+}

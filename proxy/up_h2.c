@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The upstream's side of HTTP/2: one stream on a connection that many requests share. */
+#include <string.h>
+
+#include "base/err.h"
+#include "mesh/grpc.h"
+#include "proxy/exchange.h"
+#include "proxy/peer.h"
+
+static struct sn_exchange *exchange_of(const struct sn_h2_stream *s)
+{
+	return s->user;
+}
+
+/* --- starting and letting go --------------------------------------------------------------------
+ */
+
+/* What is left of the caller's patience, never more than it said (gRPC's deadline propagation). */
+static void tell_deadline(struct sn_exchange *x, struct sn_headers *hs, char text[12])
+{
+	uint64_t due, now = sn_loop_now_ms(x->w->loop);
+	uint32_t i;
+
+	if (!x->grpc || !sn_timer_is_set(&x->deadline))
+		return;
+	due = x->deadline.due_ms;
+	for (i = 0; i < hs->n; i++)
+		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("grpc-timeout")))
+			hs->v[i].value = sn_slice(
+				text, sn_grpc_timeout_format(due > now ? due - now : 1, text));
+}
+
+static int put_head(struct sn_exchange *x)
+{
+	struct sn_up_h2_state *u = &x->u2;
+	struct sn_headers *hs = &x->req.headers;
+	uint32_t n = hs->n;
+	char timeout[12];
+	int rc;
+
+	if (x->req.upgrade && !sn_h2_peer_takes_connect(u->h2)) {
+		if (x->connect) {
+			sn_exchange_refuse(x, 501, SN_REFUSE_UPSTREAM,
+					   "the upstream does not take extended CONNECT");
+			return -SN_EUNSUPP;
+		}
+		x->req.upgrade = false; /* an upgrade is an offer: it may be passed over */
+	}
+	if (x->mesh && (x->req.major == 1 || x->as_h1) && hs->n < hs->cap)
+		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("sennit-protocol"),
+						    .value = SN_SLICE("HTTP/1.1"),
+						    .id = SN_HDR_OTHER};
+	tell_deadline(x, hs, timeout);
+	rc = sn_h2_submit_request(u->h2, &x->req,
+				  x->req.framing == SN_FRAMING_NONE && !x->req.upgrade, x, &u->s);
+	hs->n = n;
+	if (rc) {
+		u->s = NULL;
+		if (rc == -SN_ENOMEM)
+			sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
+		else
+			sn_exchange_try_failed(x, true, 502, SN_REFUSE_UPSTREAM,
+					       "the upstream takes no more requests");
+		return rc;
+	}
+	return 0;
+}
+
+static void on_ready(struct sn_h2_waiter *w, struct sn_h2 *h2, int code)
+{
+	struct sn_exchange *x = sn_container_of(w, struct sn_exchange, u2.waiter);
+
+	x->u2.waiting = false;
+	x->u2.h2 = h2;
+	if (h2) {
+		sn_exchange_connected(x, put_head);
+		return;
+	}
+	sn_exchange_try_failed(x, true, code == -SN_ETIMEOUT ? 504 : 502,
+			       code == -SN_EPROTO ? SN_REFUSE_UPSTREAM : SN_REFUSE_CONNECT,
+			       code == -SN_ETIMEOUT ? "the connect timeout has passed"
+			       : code == -SN_EPROTO ? "the upstream does not speak HTTP/2"
+						    : "cannot connect");
+}
+
+static void up_start(struct sn_exchange *x)
+{
+	struct sn_up_h2_state *u = &x->u2;
+	int rc;
+
+	memset(u, 0, sizeof(*u));
+	sn_list_init(&u->waiter.link);
+	u->waiter.ready = on_ready;
+	u->pool = sn_peer_h2(x->peer);
+	rc = u->pool ? sn_h2pool_get(u->pool, &u->waiter, &u->h2) : -SN_ENOMEM;
+	if (rc == 0)
+		sn_exchange_connected(x, put_head);
+	else if (rc == -SN_EAGAIN)
+		u->waiting = true;
+	else
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
+				   rc == -SN_ELIMIT ? "too many requests wait for a connection"
+						    : "no descriptor or memory for a connection");
+}
+
+static void up_release(struct sn_exchange *x, bool complete)
+{
+	struct sn_up_h2_state *u = &x->u2;
+	struct sn_h2_stream *s = u->s;
+
+	if (u->waiting) {
+		u->waiting = false;
+		sn_h2pool_cancel(u->pool, &u->waiter);
+	}
+	u->s = NULL;
+	if (!s)
+		return;
+	s->user = NULL;
+	if (u->owed)
+		sn_h2_consume(s, u->owed);
+	if (!complete || !s->local_ended || !s->remote_ended)
+		sn_h2_reset(s, complete ? SN_H2_NO_ERROR : SN_H2_CANCEL);
+	sn_h2pool_kick(s->h2);
+}
+
+/* --- the request --------------------------------------------------------------------------------
+ */
+
+static int local_trouble(struct sn_exchange *x, int rc)
+{
+	if (rc)
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
+	return rc;
+}
+
+static int up_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
+{
+	return local_trouble(x, sn_h2_send(x->u2.s, iov, n_iov));
+}
+
+static int up_end(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head)
+{
+	(void)head;
+	return x->u2.s->local_ended ? 0 : local_trouble(x, sn_h2_send_end(x->u2.s, trailers));
+}
+
+static int up_flush(struct sn_exchange *x, bool now)
+{
+	(void)now;
+	sn_h2pool_kick(x->u2.s->h2);
+	return 0;
+}
+
+static bool up_full(struct sn_exchange *x)
+{
+	return !x->u2.s || !sn_h2_wants_more(x->u2.s, x->w->limits.buffer_bytes);
+}
+
+/* --- the response -------------------------------------------------------------------------------
+ */
+
+static void up_more(struct sn_exchange *x)
+{
+	struct sn_up_h2_state *u = &x->u2;
+
+	if (!u->s || !u->owed)
+		return;
+	sn_h2_consume(u->s, u->owed);
+	u->owed = 0;
+	sn_h2pool_kick(u->s->h2);
+}
+
+static void on_response(struct sn_h2_stream *s, struct sn_response *resp, struct sn_slice head)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	x->resp_seen = true;
+	sn_exchange_progress(x);
+	if (sn_exchange_respond(x, resp, head) || !x->resp_started)
+		return;
+	if (s->remote_ended)
+		sn_exchange_response_end(x, NULL, head, true);
+	else
+		x->down->flush(x, false);
+}
+
+static void on_data(struct sn_h2_stream *s, struct sn_slice payload)
+{
+	struct sn_exchange *x = exchange_of(s);
+	struct iovec iov = {(char *)payload.p, payload.n};
+
+	if (!x) {
+		sn_h2_consume(s, payload.n);
+		return;
+	}
+	x->u2.owed += payload.n;
+	sn_exchange_progress(x);
+	if (x->down->payload(x, &iov, 1) || x->down->flush(x, false))
+		return;
+	if (!x->gone && !x->down->full(x))
+		up_more(x);
+}
+
+static void on_end(struct sn_h2_stream *s, const struct sn_headers *trailers, struct sn_slice head)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	if (!x->resp_started)
+		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, "the response's head is missing");
+	else
+		sn_exchange_response_end(x, trailers, head, true);
+}
+
+static void on_drained(struct sn_h2_stream *s)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	sn_exchange_progress(x);
+	x->down->more(x);
+}
+
+static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
+{
+	struct sn_exchange *x = exchange_of(s);
+
+	if (!x)
+		return;
+	s->user = NULL;
+	x->u2.s = NULL;
+	x->reset_code = error;
+	sn_exchange_try_failed(x, unprocessed, 502, SN_REFUSE_UPSTREAM,
+			       x->resp_started ? "the response was cut short"
+			       : unprocessed   ? "the upstream refused the request"
+					       : "the upstream reset the request");
+}
+
+static void on_refused(struct sn_h2 *h2, unsigned status, const char *reason)
+{
+	(void)h2; /* `closed` follows and is counted with its exchange */
+	(void)status;
+	(void)reason;
+}
+
+const struct sn_h2_events sn_up_h2_events = {
+	.response = on_response,
+	.data = on_data,
+	.end = on_end,
+	.drained = on_drained,
+	.closed = on_closed,
+	.refused = on_refused,
+};
+
+const struct sn_up sn_up_h2 = {
+	.start = up_start,
+	.payload = up_payload,
+	.end = up_end,
+	.flush = up_flush,
+	.full = up_full,
+	.more = up_more,
+	.release = up_release,
+};
