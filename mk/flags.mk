@@ -42,4 +42,5 @@ LIBS_BASE := -lyaml -lyajl
 LIBS_X509 := -lssl -lcrypto
 LIBS_CURL := -lcurl
 LIBS_WS := -lwebsockets
-LIBS_PROXY_STATIC := -lyaml -l:libyajl_s.a
+LIBS_H2 := -lnghttp2
+LIBS_PROXY_STATIC := -lyaml -l:libyajl_s.a -l:libnghttp2.a

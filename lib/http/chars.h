@@ -10,12 +10,13 @@
 #include <string.h>
 
 enum sn_char_class {
-	SN_CH_TOKEN = 1,   /* tchar */
-	SN_CH_VALUE = 2,   /* field value: visible, space, tab, obs-text */
-	SN_CH_TARGET = 4,  /* request target: visible ASCII without '#' */
-	SN_CH_DIGIT = 8,   /* 0-9 */
-	SN_CH_HEX = 16,	   /* 0-9 a-f A-F */
-	SN_CH_REGNAME = 32 /* reg-name of RFC 3986 3.2.2, '%' included */
+	SN_CH_TOKEN = 1,       /* tchar */
+	SN_CH_VALUE = 2,       /* field value: visible, space, tab, obs-text */
+	SN_CH_TARGET = 4,      /* request target: visible ASCII without '#' */
+	SN_CH_DIGIT = 8,       /* 0-9 */
+	SN_CH_HEX = 16,	       /* 0-9 a-f A-F */
+	SN_CH_REGNAME = 32,    /* reg-name of RFC 3986 3.2.2, '%' included */
+	SN_CH_LOWER_TOKEN = 64 /* tchar without A-Z: names in HTTP/2 */
 };
 
 extern const uint8_t sn_char_class[256];

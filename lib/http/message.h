@@ -48,6 +48,7 @@ enum sn_hdr_flags {
 	SN_HDR_HOP =
 		1, /* hop-by-hop: not forwarded (set by the codec, Connection's list included) */
 	SN_HDR_DROPPED = 2, /* taken out by a filter */
+	SN_HDR_SECRET = 4,  /* HTTP/2: never to be put into a compression table (RFC 7541 6.2.3) */
 };
 
 struct sn_header {
