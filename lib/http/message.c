@@ -5,21 +5,23 @@
 
 #include "http/chars.h"
 
+#define TCHAR (SN_CH_TOKEN | SN_CH_LOWER_TOKEN)
 #define ALPHA_FLAGS (SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME)
+#define LOWER_FLAGS (ALPHA_FLAGS | SN_CH_LOWER_TOKEN)
 
 const uint8_t sn_char_class[256] = {
 	['\t'] = SN_CH_VALUE,
 	[' '] = SN_CH_VALUE,
-	['!'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
+	['!'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
 	['"'] = SN_CH_VALUE | SN_CH_TARGET,
-	['#'] = SN_CH_TOKEN | SN_CH_VALUE,
-	['$' ... '\''] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
+	['#'] = TCHAR | SN_CH_VALUE,
+	['$' ... '\''] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
 	['(' ... ')'] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['*' ... '+'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
+	['*' ... '+'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
 	[','] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['-' ... '.'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
+	['-' ... '.'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
 	['/'] = SN_CH_VALUE | SN_CH_TARGET,
-	['0' ... '9'] = ALPHA_FLAGS | SN_CH_DIGIT | SN_CH_HEX,
+	['0' ... '9'] = LOWER_FLAGS | SN_CH_DIGIT | SN_CH_HEX,
 	[':'] = SN_CH_VALUE | SN_CH_TARGET,
 	[';'] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
 	['<'] = SN_CH_VALUE | SN_CH_TARGET,
@@ -28,15 +30,15 @@ const uint8_t sn_char_class[256] = {
 	['A' ... 'F'] = ALPHA_FLAGS | SN_CH_HEX,
 	['G' ... 'Z'] = ALPHA_FLAGS,
 	['[' ... ']'] = SN_CH_VALUE | SN_CH_TARGET,
-	['^'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET,
-	['_'] = ALPHA_FLAGS,
-	['`'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET,
-	['a' ... 'f'] = ALPHA_FLAGS | SN_CH_HEX,
-	['g' ... 'z'] = ALPHA_FLAGS,
+	['^'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
+	['_'] = LOWER_FLAGS,
+	['`'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
+	['a' ... 'f'] = LOWER_FLAGS | SN_CH_HEX,
+	['g' ... 'z'] = LOWER_FLAGS,
 	['{'] = SN_CH_VALUE | SN_CH_TARGET,
-	['|'] = SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET,
+	['|'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
 	['}'] = SN_CH_VALUE | SN_CH_TARGET,
-	['~'] = ALPHA_FLAGS,
+	['~'] = LOWER_FLAGS,
 	[0x80 ... 0xff] = SN_CH_VALUE,
 };
 
