@@ -12,6 +12,7 @@
 #include "net/sniff.h"
 
 #define OUT_MAX (1u << 20)
+#define LINGER_MS 2000
 
 static void free_conn(struct sn_task *t)
 {
@@ -55,6 +56,53 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	w->n_connections--;
 	sn_loop_defer(w->loop, &c->release, free_conn);
 	sn_worker_check_done(w);
+}
+
+static void on_linger(struct sn_timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	sn_conn_close(sn_container_of(t, struct sn_conn, timer), false);
+}
+
+void sn_conn_end(struct sn_conn *c, bool linger)
+{
+	c->state = SN_CONN_CLOSING;
+	sn_conn_consume(c, c->end - c->start);
+	if (sn_outq_empty(&c->out)) {
+		if (!linger) {
+			sn_conn_close(c, false);
+			return;
+		}
+		sn_stream_shutdown_write(&c->d);
+	}
+	sn_loop_timer_cancel(c->w->loop, &c->timer);
+	sn_timer_init(&c->timer, on_linger);
+	sn_loop_timer(c->w->loop, &c->timer, LINGER_MS);
+}
+
+static void closing_event(struct sn_conn *c, unsigned events)
+{
+	char sink[4096];
+	ssize_t n;
+
+	if (!sn_outq_empty(&c->out)) {
+		if (events & SN_STREAM_WRITABLE && sn_outq_flush(&c->out, &c->d)) {
+			sn_conn_close(c, true);
+			return;
+		}
+		if (!sn_outq_empty(&c->out))
+			return;
+		sn_stream_shutdown_write(&c->d);
+	}
+	while (c->d.may_read) {
+		n = sn_stream_read(&c->d, sink, sizeof(sink));
+		if (n == -SN_EAGAIN)
+			return;
+		if (n <= 0) {
+			sn_conn_close(c, n < 0);
+			return;
+		}
+	}
 }
 
 void sn_conn_wind_up(struct sn_conn *c, bool force)
@@ -258,6 +306,8 @@ static void on_stream(struct sn_stream *s, unsigned events)
 		sniff(c);
 	else if (c->state == SN_CONN_H2)
 		sn_down_h2_event(c, events);
+	else if (c->state == SN_CONN_CLOSING)
+		closing_event(c, events);
 	else
 		sn_down_h1_event(c, events);
 }

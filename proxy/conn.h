@@ -60,6 +60,9 @@ static inline struct sn_conn *sn_conn_of(struct sn_list *link)
 void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer);
 /* Ends it now; nothing of it is called afterwards. @reset: RST. */
 void sn_conn_close(struct sn_conn *c, bool reset);
+/* Ends it in order: closes when what waits is written. With @linger what the client still sends is
+ * read for a while, since closing on unread bytes would take the last answer away from it. */
+void sn_conn_end(struct sn_conn *c, bool linger);
 /* The process wants to end: closes if idle, else after the current request. @force: now. */
 void sn_conn_wind_up(struct sn_conn *c, bool force);
 /* Readiness went off: what comes in is asked to go elsewhere. */
@@ -81,7 +84,7 @@ void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const cha
 
 /* down_h1.c: the client speaks HTTP/1; what is buffered is the beginning of a head. */
 void sn_down_h1_begin(struct sn_conn *c);
-/* Events of the client's stream in states HEAD, EXCHANGE, CLOSING. */
+/* Events of the client's stream in states HEAD and EXCHANGE. */
 void sn_down_h1_event(struct sn_conn *c, unsigned events);
 bool sn_down_h1_is_idle(const struct sn_conn *c);
 

@@ -14,8 +14,6 @@
 #include "mesh/grpc.h"
 #include "proxy/exchange.h"
 
-#define LINGER_MS 2000
-
 static void next_request(struct sn_conn *c);
 
 /* --- timers and the end -------------------------------------------------------------------------
@@ -29,22 +27,6 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 	if (c->state == SN_CONN_HEAD && c->end > c->start)
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no complete head in timeouts.header");
 	sn_conn_close(c, false);
-}
-
-/* The connection ends when what waits is written. With @linger what the client still sends is read
- * for a while, since closing on unread bytes would take the answer away from it. */
-static void wind_down(struct sn_conn *c, bool linger)
-{
-	c->state = SN_CONN_CLOSING;
-	sn_conn_consume(c, c->end - c->start);
-	if (sn_outq_empty(&c->out)) {
-		if (!linger) {
-			sn_conn_close(c, false);
-			return;
-		}
-		sn_stream_shutdown_write(&c->d);
-	}
-	sn_loop_timer(c->w->loop, &c->timer, LINGER_MS);
 }
 
 /* --- answers of our own -------------------------------------------------------------------------
@@ -79,7 +61,7 @@ static void refuse_head(struct sn_conn *c, const struct sn_h1_refusal *why)
 	if (write_answer(c, why->status, "bad-request", why->reason, false, true))
 		sn_conn_close(c, true);
 	else
-		wind_down(c, true);
+		sn_conn_end(c, true);
 }
 
 /* The exchange is over: on to the next request, or the end. */
@@ -92,7 +74,7 @@ static void leave(struct sn_exchange *x, unsigned status, bool close, bool linge
 	c->x = NULL;
 	sn_exchange_drop(x, status);
 	if (close) {
-		wind_down(c, linger);
+		sn_conn_end(c, linger);
 		return;
 	}
 	c->state = SN_CONN_HEAD;
@@ -439,31 +421,6 @@ const struct sn_down sn_down_h1 = {
 /* --- events -------------------------------------------------------------------------------------
  */
 
-static void closing_event(struct sn_conn *c, unsigned events)
-{
-	char sink[4096];
-	ssize_t n;
-
-	if (!sn_outq_empty(&c->out)) {
-		if (events & SN_STREAM_WRITABLE && sn_outq_flush(&c->out, &c->d)) {
-			sn_conn_close(c, true);
-			return;
-		}
-		if (!sn_outq_empty(&c->out))
-			return;
-		sn_stream_shutdown_write(&c->d);
-	}
-	while (c->d.may_read) {
-		n = sn_stream_read(&c->d, sink, sizeof(sink));
-		if (n == -SN_EAGAIN)
-			return;
-		if (n <= 0) {
-			sn_conn_close(c, n < 0);
-			return;
-		}
-	}
-}
-
 /* The client may have gone while its request is under way: its end of stream or reset ends the
  * exchange, as every common proxy does. Bytes are the next request's and stay in the socket. */
 static bool client_gone(struct sn_conn *c)
@@ -509,9 +466,6 @@ void sn_down_h1_event(struct sn_conn *c, unsigned events)
 		break;
 	case SN_CONN_EXCHANGE:
 		exchange_event(c, events);
-		break;
-	case SN_CONN_CLOSING:
-		closing_event(c, events);
 		break;
 	default:
 		break;

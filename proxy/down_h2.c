@@ -388,7 +388,12 @@ static void on_dead(struct sn_h2conn *hc, int code)
 	if (code == -SN_EPROTO || code == -SN_ELIMIT)
 		sn_conn_refused(h->c, code == -SN_ELIMIT ? SN_REFUSE_FLOOD : SN_REFUSE_BAD_REQUEST,
 				why ? why : "not HTTP/2");
-	sn_conn_close(h->c, false);
+	if (code == -SN_ECONN || code == -SN_EOF) {
+		sn_conn_close(h->c, code == -SN_ECONN);
+		return;
+	}
+	sn_down_h2_end(h->c); /* the last frames are written: a GOAWAY must reach its reader */
+	sn_conn_end(h->c, true);
 }
 
 static void on_bye(struct sn_timer *t, uint64_t now_ms)
