@@ -28,6 +28,8 @@ extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, u
 #define KEEP_SEND_BYTES 16384
 /* Frames that wait for a peer that does not read: acknowledgements and resets, mostly. */
 #define BACKLOG_FRAMES 4000
+/* Fields of one section that are decoded only to be dropped: past this it is a compression bomb. */
+#define DROPPED_FIELDS 4096
 #define NV_STATIC (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
 
 static const char client_magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -91,6 +93,7 @@ struct sn_h2 {
 	struct sn_h2_fields *section;
 	struct sn_h2_fields trailers;
 	bool section_bad;
+	uint32_t n_dropped; /* fields of it that were too much */
 
 	int32_t resets[RECENT_RESETS];
 	uint32_t n_resets;
@@ -663,6 +666,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	enum sn_h2_section section = SN_H2_RESPONSE;
 
 	h2->cur = NULL;
+	h2->n_dropped = 0;
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	if (h2->role == SN_H2_SERVER && !s) {
@@ -707,8 +711,11 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
 
 	(void)ng;
 	(void)frame;
-	if (!h2->cur || h2->section_bad)
+	if (!h2->cur || h2->section_bad || f->too_big) {
+		if (++h2->n_dropped > DROPPED_FIELDS)
+			(void)fail(h2, SN_ELIMIT, NGHTTP2_ENHANCE_YOUR_CALM, "header-flood");
 		return 0;
+	}
 	n_before = f->n;
 	rc = sn_h2_fields_add(f, slice_of(name), slice_of(value));
 	if (rc == -SN_ENOMEM)
@@ -805,6 +812,8 @@ static int trailers_came(struct sn_h2 *h2, struct stream *s)
 		malformed(h2, s, rc == -SN_ETOOBIG ? "trailers-too-large" : h2->trailers.reason);
 	else if (rc != 0)
 		return rc;
+	else if (s->connect)
+		malformed(h2, s, "trailers-in-tunnel"); /* RFC 9113 8.5 */
 	else if (!s->pub.remote_ended)
 		malformed(h2, s, "trailers-without-end");
 	else
@@ -962,6 +971,8 @@ static int inspect(struct sn_h2 *h2)
 
 	*f = sn_h2_frame_head_read(h2->frame_head);
 	h2->n_dependency = 0;
+	if (h2->role == SN_H2_CLIENT && f->type == SN_H2_FRAME_RST_STREAM)
+		return 0; /* of requests that we chose to make */
 	if (!sn_h2_guard_frame(&h2->guard, f, h2->now_ms))
 		return fail_budget(h2);
 	if (h2->role == SN_H2_CLIENT ||
@@ -1185,6 +1196,20 @@ void sn_h2_free(struct sn_h2 *h2)
 	sn_h2_fields_done(&h2->trailers);
 	free(h2->nv);
 	free(h2);
+}
+
+void sn_h2_trim(struct sn_h2 *h2)
+{
+	for (struct sn_list *l; (l = sn_list_first(&h2->free_streams));)
+		stream_free(sn_list_entry(l, struct stream, link));
+	h2->n_free = 0;
+	if (!h2->cur) {
+		sn_h2_fields_done(&h2->trailers);
+		sn_h2_fields_init(&h2->trailers);
+	}
+	free(h2->nv);
+	h2->nv = NULL;
+	h2->nv_cap = 0;
 }
 
 bool sn_h2_peer_takes_connect(const struct sn_h2 *h2)

@@ -56,8 +56,11 @@ void sn_h2_guard_init(struct sn_h2_guard *g, bool trusted, uint64_t now_ms)
 static void refill(struct sn_h2_guard *g, enum sn_h2_budget b, uint64_t now_ms)
 {
 	int64_t burst = burst_of(g, b), rate = (int64_t)budgets[b].per_second * g->scale;
-	uint64_t ms = now_ms > g->refilled_ms[b] ? now_ms - g->refilled_ms[b] : 0;
+	uint64_t ms;
 
+	if (now_ms <= g->refilled_ms[b])
+		return;
+	ms = now_ms - g->refilled_ms[b];
 	g->refilled_ms[b] = now_ms;
 	if (ms >= (uint64_t)(burst / rate))
 		g->milli[b] = burst;
