@@ -1085,9 +1085,8 @@ int sn_h2_feed(struct sn_h2 *h2, struct sn_slice in, uint64_t now_ms)
 
 /* --- the session --- */
 
-static nghttp2_option *make_options(enum sn_h2_role role, const struct sn_h2_settings *set)
+static nghttp2_option *make_options(void)
 {
-	bool trusted = set->trusted || role == SN_H2_CLIENT;
 	nghttp2_option *o;
 
 	if (nghttp2_option_new(&o) != 0)
@@ -1099,16 +1098,16 @@ static nghttp2_option *make_options(enum sn_h2_role role, const struct sn_h2_set
 	nghttp2_option_set_max_outbound_ack(o, 1000);
 	nghttp2_option_set_peer_max_concurrent_streams(o, DEFAULT_PEER_STREAMS);
 	nghttp2_option_set_max_send_header_block_length(o, 1 << 20);
-	/* Ours comes first (SN_H2_BUDGET_RESET); this one must not. */
+	/* Ours knows more: which resets were paid for by work, and those that we were made to send.
+	 */
 	if (nghttp2_option_set_stream_reset_rate_limit)
-		nghttp2_option_set_stream_reset_rate_limit(o, trusted ? 100000 : 10000,
-							   trusted ? 10000 : 1000);
+		nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, UINT64_MAX);
 	return o;
 }
 
 static int make_session(struct sn_h2 *h2)
 {
-	nghttp2_option *o = make_options(h2->role, &h2->set);
+	nghttp2_option *o = make_options();
 	nghttp2_session_callbacks *cb = NULL;
 	int rc = -1;
 
