@@ -35,13 +35,13 @@ PIE_FIX := $(if $(STATIC),$(filter-out -pie,$(LDFLAGS)),$(LDFLAGS))
 $(BIN)/sennit-proxy: $(OUT)/obj/proxy/main.o $(AR_PROXY)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PIE_FIX) $(STATIC_LD) -o $@ $^ $(if $(STATIC),$(LIBS_PROXY_STATIC),$(LIBS_BASE) $(LIBS_H2)) -lm
+	$(Q)$(CC) $(PIE_FIX) $(STATIC_LD) -o $@ $^ $(if $(STATIC),$(LIBS_PROXY_STATIC),$(LIBS_BASE) $(LIBS_HTTP)) -lm
 	$(if $(STATIC),$(Q)strip $@)
 
 $(BIN)/sennit-operator: $(OUT)/obj/operator/main.o $(AR_OPERATOR)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(if $(wildcard lib/kube/client.c),$(LIBS_CURL)) $(if $(wildcard operator/serve/ws.c),$(LIBS_WS) $(LIBS_X509)) -Wl,--as-needed $(LIBS_H2) -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(if $(wildcard lib/kube/client.c),$(LIBS_CURL)) $(if $(wildcard operator/serve/ws.c),$(LIBS_WS)) $(LIBS_HTTP) -lm
 
 $(BIN)/sennit-init: $(OUT)/obj/init/main.o $(AR_INIT)
 	$(call say,LD,$@)
@@ -53,7 +53,7 @@ SUPPORT := $(patsubst tests/support/%.c,$(BIN)/support/%,$(wildcard tests/suppor
 $(BIN)/support/%: $(OUT)/obj/tests/support/%.o $(foreach a,http net base,$(OUT)/lib/$(a).a)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) -Wl,--as-needed $(LIBS_H2) -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(LIBS_HTTP) -lm
 support: $(SUPPORT)
 .PHONY: support
 

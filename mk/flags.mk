@@ -43,4 +43,7 @@ LIBS_X509 := -lssl -lcrypto
 LIBS_CURL := -lcurl
 LIBS_WS := -lwebsockets
 LIBS_H2 := -lnghttp2
-LIBS_PROXY_STATIC := -lyaml -l:libyajl_s.a -l:libnghttp2.a
+# What the layers up to http may need; a program that uses none of it links none of it.
+LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509)
+# What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd).
+LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a $(shell pkg-config --static --libs libssl)

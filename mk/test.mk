@@ -11,10 +11,10 @@ libs_proxy := proxy mesh http net base
 libs_operator := operator kube mesh http net base
 libs_init := init base
 third_net := $(LIBS_X509)
-third_http := $(LIBS_H2)
-third_proxy := $(LIBS_H2)
-third_kube := $(LIBS_CURL)
-third_operator := $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) $(LIBS_H2)
+third_http := $(LIBS_HTTP)
+third_proxy := $(LIBS_HTTP)
+third_kube := $(LIBS_CURL) $(LIBS_X509)
+third_operator := $(LIBS_CURL) $(LIBS_WS) $(LIBS_HTTP)
 
 define unit_layer
 UNIT_$(1) := $$(patsubst tests/unit/%.c,$(OUT)/unit/%,$$(wildcard tests/unit/$(1)/test_*.c))

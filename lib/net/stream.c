@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP streams: one registration for life, edge-triggered; may_read and may_write remember the
- * edges, so that an owner who stopped for backpressure can go on without asking the kernel. */
+/* TCP streams, plain or with TLS on top: one registration for life, edge-triggered; may_read and
+ * may_write remember the edges, so that an owner who stopped for backpressure can go on without
+ * asking the kernel. */
 #include "net/stream.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "net/tls.h"
 
 static void set_options(int fd)
 {
@@ -64,6 +67,118 @@ static void on_io(struct sn_io *io, uint32_t events)
 	}
 	if (out)
 		s->cb(s, out);
+}
+
+/* --- TLS: the same edges, told of plaintext
+ * ----------------------------------------------------- */
+
+static void handshake(struct sn_stream *s)
+{
+	int rc = sn_tls_handshake(s->tls);
+
+	if (rc == -SN_EAGAIN) {
+		if (sn_tls_is_blocked(s->tls))
+			(void)sn_tls_flush(s->tls);
+		return;
+	}
+	if (rc) {
+		fail(s, sn_tls_errno(s->tls));
+		return;
+	}
+	s->connecting = false;
+	sn_loop_timer_cancel(s->loop, &s->connect_timer);
+	s->may_read = true; /* what came with the client's last message lies in OpenSSL's buffer */
+	s->may_write = !sn_tls_is_blocked(s->tls);
+	s->cb(s, SN_STREAM_CONNECTED | SN_STREAM_READABLE);
+}
+
+/* The FIN waits until what is encrypted has gone. */
+static void finish_writing(struct sn_stream *s)
+{
+	if (sn_tls_flush(s->tls) == 0)
+		(void)shutdown(s->io.fd, SHUT_WR);
+}
+
+static void on_tls_io(struct sn_io *io, uint32_t events)
+{
+	struct sn_stream *s = sn_container_of(io, struct sn_stream, io);
+	bool end = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR), in = end || events & EPOLLIN;
+	bool room = events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
+	unsigned out = 0;
+
+	sn_tls_edge(s->tls, in, end);
+	if (s->connecting) {
+		handshake(s);
+		return;
+	}
+	s->end_signalled |= end;
+	if (in) {
+		s->may_read = true;
+		out |= SN_STREAM_READABLE;
+	}
+	if (s->write_shut) {
+		if (room && sn_tls_is_blocked(s->tls))
+			finish_writing(s);
+	} else if (!s->may_write && (room || !sn_tls_is_blocked(s->tls)) &&
+		   sn_tls_flush(s->tls) != -SN_EAGAIN) {
+		s->may_write = true;
+		out |= SN_STREAM_WRITABLE;
+	}
+	if (out)
+		s->cb(s, out);
+}
+
+int sn_stream_accept_tls(struct sn_stream *s, struct sn_tls_ctx *ctx, uint64_t timeout_ms)
+{
+	s->tls = sn_tls_accept(ctx, s->loop, s->io.fd);
+	if (!s->tls || (timeout_ms && sn_loop_timer(s->loop, &s->connect_timer, timeout_ms)))
+		return -SN_ENOMEM;
+	s->io.cb = on_tls_io;
+	s->connecting = true;
+	s->may_read = s->may_write = false;
+	return 0;
+}
+
+struct sn_slice sn_stream_alpn(const struct sn_stream *s)
+{
+	return s->tls ? sn_tls_alpn(s->tls) : sn_slice("", 0);
+}
+
+const char *sn_stream_failure(const struct sn_stream *s)
+{
+	const char *why = s->tls ? sn_tls_failure(s->tls) : NULL;
+
+	if (s->tls && s->error == ETIMEDOUT)
+		return "timeout: the handshake was not complete in time";
+	return why ? why : strerror(s->error);
+}
+
+static ssize_t read_tls(struct sn_stream *s, void *buf, size_t n)
+{
+	ssize_t got = s->connecting ? -SN_EAGAIN : sn_tls_read(s->tls, buf, n);
+
+	s->may_read = got > 0 && sn_tls_may_read(s->tls);
+	if (got > 0)
+		s->rx_bytes += (uint64_t)got;
+	else if (got == 0)
+		s->read_eof = true;
+	else if (got != -SN_EAGAIN)
+		s->error = sn_tls_errno(s->tls);
+	if (sn_tls_is_blocked(s->tls)) /* by an alert or key update that it had to send */
+		s->may_write = false;
+	return got;
+}
+
+static ssize_t writev_tls(struct sn_stream *s, const struct iovec *iov, int n_iov)
+{
+	ssize_t put = sn_tls_writev(s->tls, iov, n_iov);
+
+	s->may_write = !sn_tls_is_blocked(s->tls);
+	if (put > 0)
+		s->tx_bytes += (uint64_t)put;
+	else if (put == -SN_ECONN)
+		s->error = sn_tls_errno(s->tls);
+	return put;
 }
 
 static void on_connect_timeout(struct sn_timer *t, uint64_t now_ms)
@@ -149,6 +264,8 @@ ssize_t sn_stream_read(struct sn_stream *s, void *buf, size_t n)
 		return -SN_ECONN;
 	if (s->read_eof)
 		return 0;
+	if (s->tls)
+		return read_tls(s, buf, n);
 	do {
 		got = recv(s->io.fd, buf, n, 0);
 	} while (got < 0 && errno == EINTR);
@@ -184,6 +301,8 @@ ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov
 		return -SN_ECONN;
 	if (s->connecting)
 		return -SN_EAGAIN;
+	if (s->tls)
+		return writev_tls(s, iov, n_iov);
 	for (i = 0; i < n_iov; i++)
 		want += iov[i].iov_len;
 	do {
@@ -208,6 +327,12 @@ void sn_stream_shutdown_write(struct sn_stream *s)
 	if (s->closed || s->write_shut)
 		return;
 	s->write_shut = true;
+	if (s->tls) {
+		sn_tls_shutdown_write(s->tls);
+		s->may_write = false;
+		finish_writing(s);
+		return;
+	}
 	(void)shutdown(s->io.fd, SHUT_WR);
 }
 
@@ -218,6 +343,8 @@ void sn_stream_close(struct sn_stream *s, bool reset)
 	if (s->closed)
 		return;
 	s->closed = true;
+	sn_tls_free(s->tls, !reset && !s->write_shut && !s->connecting);
+	s->tls = NULL;
 	s->connecting = false;
 	sn_loop_timer_cancel(s->loop, &s->connect_timer);
 	sn_loop_del(s->loop, &s->io);
@@ -235,6 +362,10 @@ bool sn_stream_is_stale(struct sn_stream *s)
 		return true;
 	if (!s->may_read)
 		return false;
+	if (s->tls) {
+		s->may_read = sn_tls_peek(s->tls);
+		return s->may_read;
+	}
 	if (recv(s->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 	    (errno == EAGAIN || errno == EINTR)) {
 		s->may_read = false;
