@@ -11,7 +11,32 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "proxy/control.h"
+
+static void render_certificates(struct sn_control *c, struct sn_buf *out)
+{
+	static const char *const results[] = {"applied", "rejected"};
+	size_t i;
+
+	sn_metrics_family(out, "sennit_certificate_reload_total", "counter",
+			  "Certificates of listeners that changed while running.");
+	for (i = 0; i < SN_ARRAY_LEN(results); i++) {
+		struct sn_metrics_label r = {"result", results[i]};
+
+		sn_metrics_u64(out, "sennit_certificate_reload_total", &r, 1, c->certificates[i]);
+	}
+	sn_metrics_family(out, "sennit_certificate_expiry_seconds", "gauge",
+			  "End of a listener's certificate, since 1970.");
+	for (i = 0; i < c->current->n_listeners; i++) {
+		const struct sn_config_listener *l = &c->current->listeners[i];
+		struct sn_metrics_label name = {"listener", l->name};
+
+		if (l->tls && l->tls->ctx && sn_tls_ctx_not_after(l->tls->ctx) > 0)
+			sn_metrics_u64(out, "sennit_certificate_expiry_seconds", &name, 1,
+				       (uint64_t)sn_tls_ctx_not_after(l->tls->ctx));
+	}
+}
 
 static void render_reloads(struct sn_control *c, struct sn_buf *out)
 {
@@ -26,6 +51,7 @@ static void render_reloads(struct sn_control *c, struct sn_buf *out)
 
 		sn_metrics_u64(out, "sennit_config_reload_total", &r, 1, c->reloads[i]);
 	}
+	render_certificates(c, out);
 	sn_metrics_family(out, "sennit_config_revision_info", "gauge", "The revision in use.");
 	sn_metrics_u64(out, "sennit_config_revision_info", &l, 1, 1);
 	sn_metrics_family(out, "sennit_config_missing", "gauge", "1: serving without routes.");

@@ -26,6 +26,15 @@ enum sn_listener_protocol {
 	SN_LISTEN_OPAQUE,
 };
 
+struct sn_tls_ctx;
+
+/* Plain TLS that ends here. */
+struct sn_config_tls {
+	const char *certificate, *key, *client_ca; /* files; client_ca NULL: clients need none */
+	struct sn_tls_ctx *ctx; /* one reference; NULL only where no files could be read at all */
+	bool kept;		/* the files are bad: ctx is what was in use before */
+};
+
 struct sn_config_listener {
 	const char *name;
 	struct sn_addr *addresses;
@@ -36,6 +45,7 @@ struct sn_config_listener {
 	bool mesh_peer;		      /* what arrives comes from one of our own */
 	const char *service;	      /* pinned to it; NULL: by original destination or Host */
 	struct sn_ports opaque_ports; /* of the original destination: relayed as bytes */
+	struct sn_config_tls *tls;    /* NULL: plaintext */
 };
 
 struct sn_config_limits {
@@ -48,7 +58,8 @@ struct sn_config_limits {
 
 /* Milliseconds; 0 = none where the schema allows it. */
 struct sn_config_timeouts {
-	uint64_t header, idle, body, opaque_idle, detect, detect_dial, connect, drain;
+	uint64_t header, idle, body, opaque_idle, tls_handshake, detect, detect_dial, connect,
+		drain;
 };
 
 struct sn_config {
@@ -63,12 +74,12 @@ struct sn_config {
 	size_t n_listeners;
 	struct sn_snapshot *snapshot; /* one reference */
 	bool has_routes;	/* the document had a revision or services: not only 00-pod.yaml */
-	char hash[SN_HASH_HEX]; /* of everything that was read, endpoint files included */
+	char hash[SN_HASH_HEX]; /* of everything that was read, files that it names included */
 };
 
 enum sn_config_result {
 	SN_CONFIG_OK,	     /* *ret is a new configuration */
-	SN_CONFIG_UNCHANGED, /* the same hash as @old_hash */
+	SN_CONFIG_UNCHANGED, /* the same hash as @in_use */
 	SN_CONFIG_WAITING,   /* not all shards of one revision are there yet */
 	SN_CONFIG_EMPTY,     /* no file, or no document in any: a mount that became empty changes
 				nothing */
@@ -76,14 +87,15 @@ enum sn_config_result {
 };
 
 /* Reads @path (a file, or a directory whose *.yaml are merged in name order) with the endpoint
- * files that it names, checks all of it and compiles it.
- * @old_hash: of what is in use, or NULL. @messages: one "FILE:LINE:COLUMN: path: message" a line.
+ * files and certificates that it names, checks all of it and compiles it.
+ * @in_use: or NULL; its certificates stay where new ones cannot be used. @messages: one
+ * "FILE:LINE:COLUMN: path: message" a line; warnings when the result is SN_CONFIG_OK.
  * *ret is set only for SN_CONFIG_OK; free it with sn_config_free(). */
-enum sn_config_result sn_config_load(const char *path, const char *old_hash, struct sn_config **ret,
-				     struct sn_buf *messages);
+enum sn_config_result sn_config_load(const char *path, const struct sn_config *in_use,
+				     struct sn_config **ret, struct sn_buf *messages);
 
-/* The same from one document in memory; endpoint files are not read (@read_file NULL) or come from
- * the callback, which returns 0 and fills @out, or negative. Pure but for that. */
+/* The same from one document in memory; files that it names are not read (@read_file NULL) or come
+ * from the callback, which returns 0 and fills @out, or -errno. Pure but for that. */
 typedef int (*sn_config_read_fn)(void *arg, const char *path, struct sn_buf *out);
 enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 				      sn_config_read_fn read_file, void *arg,
@@ -91,9 +103,9 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 
 void sn_config_free(struct sn_config *c);
 
-/* The endpoint files that the snapshot of @c came from, for watching: calls @fn for each. */
-void sn_config_each_endpoint_file(const struct sn_config *c,
-				  void (*fn)(void *arg, const char *path), void *arg);
+/* The endpoint files and certificates that @c came from, for watching: calls @fn for each. */
+void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const char *path),
+			 void *arg);
 
 /* The merged documents as one YAML text (what last-good.yaml and GET /config hold). */
 int sn_config_text(const char *path, struct sn_buf *out);

@@ -13,8 +13,7 @@ struct build {
 	struct sn_config *c;
 	struct sn_snapshot *snap;
 	const struct sn_val *doc;
-	sn_config_read_fn read_file;
-	void *read_arg;
+	const struct sn_config__source *src;
 	bool oom;
 };
 
@@ -281,10 +280,10 @@ static void endpoints_from_file(struct build *b, const struct sn_val *at, struct
 	struct sn_err err = {0};
 	struct sn_buf text;
 
-	if (!b->read_file)
+	if (!b->src->read_file)
 		return;
 	sn_buf_init(&text, 1u << 20);
-	if (b->read_file(b->read_arg, svc->endpoints_file, &text))
+	if (b->src->read_file(b->src->arg, svc->endpoints_file, &text))
 		sn_conf_error(b->ctx, at, "cannot read the endpoint file %s", svc->endpoints_file);
 	else if (sn_config__endpoint_file(&b->snap->arena, sn_buf_slice(&text), &svc->endpoints,
 					  &svc->n_endpoints, &err))
@@ -421,6 +420,20 @@ static void build_services(struct build *b, const struct raw_document *raw)
 /* --- the process --------------------------------------------------------------------------------
  */
 
+static void build_tls(struct build *b, const struct sn_val *v, const struct raw_tls *raw,
+		      struct sn_config_listener *l)
+{
+	l->tls = sn_arena_array(&b->c->arena, 1, sizeof(*l->tls));
+	if (!l->tls) {
+		b->oom = true;
+		return;
+	}
+	l->tls->certificate = raw->certificate;
+	l->tls->key = raw->key;
+	l->tls->client_ca = raw->client_ca;
+	sn_config__tls(b->ctx, b->src, v, l);
+}
+
 static void build_listener(struct build *b, const struct sn_val *v, const struct raw_listener *raw,
 			   struct sn_config_listener *l)
 {
@@ -450,6 +463,8 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	if (l->service && !sn_snapshot_by_name(b->snap, sn_slice_cstr(l->service)))
 		sn_conf_error(b->ctx, sn_val_get(v, "service"), "there is no service \"%s\"",
 			      l->service);
+	if (raw->tls)
+		build_tls(b, sn_val_get(v, "tls"), raw->tls, l);
 }
 
 static void build_process(struct build *b, const struct raw_document *raw)
@@ -479,10 +494,10 @@ static void build_process(struct build *b, const struct raw_document *raw)
 }
 
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
-		     const struct raw_document *raw, sn_config_read_fn read_file, void *arg,
+		     const struct raw_document *raw, const struct sn_config__source *src,
 		     struct sn_config *c)
 {
-	struct build b = {.ctx = ctx, .c = c, .doc = doc, .read_file = read_file, .read_arg = arg};
+	struct build b = {.ctx = ctx, .c = c, .doc = doc, .src = src};
 
 	b.snap = c->snapshot = sn_snapshot_new();
 	if (!b.snap)

@@ -7,6 +7,10 @@
 #include "base/err.h"
 #include "proxy/config.h"
 
+struct raw_tls {
+	const char *certificate, *key, *client_ca;
+};
+
 struct raw_listener {
 	const char *opaque_ports;
 	const char *name;
@@ -17,6 +21,7 @@ struct raw_listener {
 	int protocol;
 	bool mesh_peer;
 	const char *service;
+	struct raw_tls *tls;
 };
 
 struct raw_port {
@@ -162,10 +167,22 @@ struct sn_val *sn_config__merge(struct sn_arena *a, struct sn_conf_ctx *ctx, str
  * revision are there (*ret_revision may be NULL: none), else SN_CONFIG_WAITING. */
 enum sn_config_result sn_config__shards(struct sn_val **docs, size_t n, const char **ret_revision);
 
+/* Where the files that a document names come from, and what was there before. */
+struct sn_config__source {
+	sn_config_read_fn read_file;
+	void *arg;
+	const struct sn_config *in_use; /* or NULL */
+	struct sn_buf *messages;	/* warnings */
+};
+
 /* raw -> sn_config with its snapshot. Findings go to @ctx. Returns 0, -SN_ECONF, -SN_ENOMEM. */
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
-		     const struct raw_document *raw, sn_config_read_fn read_file, void *arg,
+		     const struct raw_document *raw, const struct sn_config__source *src,
 		     struct sn_config *c);
+
+/* Makes the context of l->tls from its files. @v: the map that they were named in. */
+void sn_config__tls(struct sn_conf_ctx *ctx, const struct sn_config__source *src,
+		    const struct sn_val *v, struct sn_config_listener *l);
 
 /* Lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT]", '#' comments. Returns 0 or -SN_ECONF with the
  * line's number and a message in @err. */

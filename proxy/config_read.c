@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/yaml.h"
+#include "net/tls.h"
 #include "proxy/config_int.h"
 
 #define FILES_MAX 64
@@ -48,13 +49,17 @@ static int read_whole(const char *path, struct sn_buf *out)
 	return rc;
 }
 
-static int read_endpoint_file(void *arg, const char *path, struct sn_buf *out)
+/* A file that the document names. */
+static int read_named_file(void *arg, const char *path, struct sn_buf *out)
 {
 	struct sn_buf *all = arg; /* what the hash is made of */
+	char hex[SN_HASH_HEX];
+	int rc = read_whole(path, out);
 
-	if (read_whole(path, out))
-		return -1;
-	return sn_buf_append(all, sn_buf_slice(out).p, sn_buf_len(out));
+	if (rc)
+		return rc;
+	sn_hash_content(sn_buf_slice(out).p, sn_buf_len(out), hex);
+	return sn_buf_puts(all, hex) ? -ENOMEM : 0;
 }
 
 static int wanted(const struct dirent *d)
@@ -177,8 +182,7 @@ static enum sn_config_result finish(struct sn_conf_ctx *ctx, struct sn_config *c
 
 /* From parsed documents to a configuration. */
 static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, size_t n,
-				     sn_config_read_fn read_file, void *arg, struct sn_config **ret,
-				     struct sn_buf *messages)
+				     const struct sn_config__source *src, struct sn_config **ret)
 {
 	struct sn_conf_ctx *ctx = calloc(1, sizeof(*ctx));
 	enum sn_config_result result;
@@ -201,9 +205,9 @@ static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, 
 	if (doc) {
 		rc = sn_conf_decode(ctx, &sn_config__document, doc, &raw);
 		if (rc == 0)
-			rc = sn_config__build(ctx, doc, &raw, read_file, arg, c);
+			rc = sn_config__build(ctx, doc, &raw, src, c);
 	}
-	result = finish(ctx, c, rc, ret, messages);
+	result = finish(ctx, c, rc, ret, src->messages);
 	free(ctx);
 	return result;
 }
@@ -217,7 +221,7 @@ static struct sn_config *new_config(void)
 	return c;
 }
 
-/* Hash of the documents alone, then of the endpoint files that they name. */
+/* Hash of the documents, then of the files that they name. */
 static void hash_files(const struct files *fs, const struct sn_buf *extra, char hex[SN_HASH_HEX])
 {
 	struct sn_buf all;
@@ -235,14 +239,15 @@ static void hash_files(const struct files *fs, const struct sn_buf *extra, char 
 	sn_buf_done(&all);
 }
 
-enum sn_config_result sn_config_load(const char *path, const char *old_hash, struct sn_config **ret,
-				     struct sn_buf *messages)
+enum sn_config_result sn_config_load(const char *path, const struct sn_config *in_use,
+				     struct sn_config **ret, struct sn_buf *messages)
 {
 	enum sn_config_result result = SN_CONFIG_REJECTED;
 	struct files fs = {0};
 	struct sn_val *docs[FILES_MAX];
 	struct sn_config *c = new_config();
 	struct sn_buf extra;
+	struct sn_config__source src = {read_named_file, &extra, in_use, messages};
 	size_t n = 0;
 	bool missing;
 
@@ -254,11 +259,11 @@ enum sn_config_result sn_config_load(const char *path, const char *old_hash, str
 		sn_config_free(c);
 		result = SN_CONFIG_EMPTY;
 	} else {
-		result = compile(c, docs, n, read_endpoint_file, &extra, ret, messages);
+		result = compile(c, docs, n, &src, ret);
 	}
 	if (result == SN_CONFIG_OK) {
 		hash_files(&fs, &extra, (*ret)->hash);
-		if (old_hash && strcmp(old_hash, (*ret)->hash) == 0) {
+		if (in_use && strcmp(in_use->hash, (*ret)->hash) == 0) {
 			sn_config_free(*ret);
 			*ret = NULL;
 			result = SN_CONFIG_UNCHANGED;
@@ -273,6 +278,7 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 				      sn_config_read_fn read_file, void *arg,
 				      struct sn_config **ret, struct sn_buf *messages)
 {
+	struct sn_config__source src = {read_file, arg, NULL, messages};
 	struct sn_config *c = new_config();
 	struct sn_yaml_mark mark = {0};
 	struct sn_err err = {0};
@@ -289,26 +295,41 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 		sn_config_free(c);
 		return SN_CONFIG_EMPTY;
 	}
-	return compile(c, &doc, 1, read_file, arg, ret, messages);
+	return compile(c, &doc, 1, &src, ret);
 }
 
 void sn_config_free(struct sn_config *c)
 {
+	size_t i;
+
 	if (!c)
 		return;
+	for (i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i].tls)
+			sn_tls_ctx_unref(c->listeners[i].tls->ctx);
 	sn_snapshot_unref(c->snapshot);
 	sn_arena_done(&c->arena);
 	free(c);
 }
 
-void sn_config_each_endpoint_file(const struct sn_config *c,
-				  void (*fn)(void *arg, const char *path), void *arg)
+void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const char *path),
+			 void *arg)
 {
 	size_t i;
 
 	for (i = 0; i < c->snapshot->n_services; i++)
 		if (c->snapshot->services[i].endpoints_kind == SN_ENDPOINTS_FILE)
 			fn(arg, c->snapshot->services[i].endpoints_file);
+	for (i = 0; i < c->n_listeners; i++) {
+		const struct sn_config_tls *t = c->listeners[i].tls;
+
+		if (!t)
+			continue;
+		fn(arg, t->certificate);
+		fn(arg, t->key);
+		if (t->client_ca)
+			fn(arg, t->client_ca);
+	}
 }
 
 int sn_config_text(const char *path, struct sn_buf *out)

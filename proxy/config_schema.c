@@ -527,6 +527,30 @@ static void check_ports(struct sn_conf_ctx *ctx, const struct sn_val *v, void *v
 static const struct sn_conf_name listener_protocols[] = {
 	{"detect", SN_LISTEN_DETECT}, {"http", SN_LISTEN_HTTP},	    {"http1", SN_LISTEN_HTTP1},
 	{"http2", SN_LISTEN_HTTP2},   {"opaque", SN_LISTEN_OPAQUE}, {NULL, 0}};
+static const struct sn_conf_field tls_fields[] = {
+	{.key = "certificate",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 4096,
+	 AT(raw_tls, certificate),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "PEM file: the certificate, then intermediates; watched"},
+	{.key = "key",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 4096,
+	 AT(raw_tls, key),
+	 .flags = SN_CONF_REQUIRED,
+	 .help = "PEM file: its private key; watched"},
+	{.key = "clientCA",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 4096,
+	 AT(raw_tls, client_ca),
+	 .help = "PEM file: clients must show a certificate of one of these; watched"},
+	END};
+static const struct sn_conf_object tls = {"tls", sizeof(struct raw_tls), tls_fields, NULL};
+
 static const struct sn_conf_field listener_fields[] = {
 	{.key = "name",
 	 .type = SN_CONF_STR,
@@ -574,6 +598,11 @@ static const struct sn_conf_field listener_fields[] = {
 	 AT(raw_listener, opaque_ports),
 	 .check = check_ports,
 	 .help = "original destination ports that are bytes, such as \"3306,9000-9100\""},
+	{.key = "tls",
+	 .type = SN_CONF_OBJECT,
+	 .object = &tls,
+	 AT(raw_listener, tls),
+	 .help = "TLS 1.2 or 1.3 ends here; absent: plaintext"},
 	END};
 static const struct sn_conf_object listener = {"listener", sizeof(struct raw_listener),
 					       listener_fields, NULL};
@@ -657,6 +686,13 @@ static const struct sn_conf_field timeouts_fields[] = {
 	 AT(sn_config_timeouts, opaque_idle),
 	 .def = "0s",
 	 .help = "relayed connections; 0s: none"},
+	{.key = "tlsHandshake",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = HOURS(1),
+	 AT(sn_config_timeouts, tls_handshake),
+	 .def = "10s",
+	 .help = "until it must be complete"},
 	{.key = "detect",
 	 .type = SN_CONF_DURATION,
 	 .min = 10,

@@ -107,7 +107,7 @@ static void closing_event(struct sn_conn *c, unsigned events)
 
 void sn_conn_wind_up(struct sn_conn *c, bool force)
 {
-	if (force || c->state == SN_CONN_SNIFF ||
+	if (force || c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE ||
 	    (c->state == SN_CONN_HEAD && sn_down_h1_is_idle(c)))
 		sn_conn_close(c, false);
 	else if (c->state == SN_CONN_H2)
@@ -298,12 +298,16 @@ static void start_sniffing(struct sn_conn *c)
 /* --- accept -------------------------------------------------------------------------------------
  */
 
+static void on_handshake(struct sn_conn *c, unsigned events);
+
 static void on_stream(struct sn_stream *s, unsigned events)
 {
 	struct sn_conn *c = sn_container_of(s, struct sn_conn, d);
 
 	if (c->state == SN_CONN_SNIFF)
 		sniff(c);
+	else if (c->state == SN_CONN_HANDSHAKE)
+		on_handshake(c, events);
 	else if (c->state == SN_CONN_H2)
 		sn_down_h2_event(c, events);
 	else if (c->state == SN_CONN_CLOSING)
@@ -327,6 +331,7 @@ static bool is_opaque(struct sn_conn *c)
 
 static void begin(struct sn_conn *c)
 {
+	struct sn_slice alpn = sn_stream_alpn(&c->d);
 	struct sn_target t;
 
 	if (c->conf->transparent) {
@@ -340,8 +345,30 @@ static void begin(struct sn_conn *c)
 	}
 	if (is_opaque(c))
 		sn_tcp_begin(c);
+	else if (sn_slice_eq_cstr(alpn, "h2"))
+		sn_down_h2_begin(c);
+	else if (sn_slice_eq_cstr(alpn, "http/1.1"))
+		sn_down_h1_begin(c);
 	else
 		start_sniffing(c);
+}
+
+static void on_handshake(struct sn_conn *c, unsigned events)
+{
+	if (events & SN_STREAM_FAILED) {
+		sn_conn_refused(c, SN_REFUSE_TLS_HANDSHAKE, sn_stream_failure(&c->d));
+		sn_conn_close(c, false);
+		return;
+	}
+	c->state = SN_CONN_SNIFF;
+	begin(c);
+}
+
+static void start_handshake(struct sn_conn *c, struct sn_tls_ctx *tls)
+{
+	c->state = SN_CONN_HANDSHAKE;
+	if (sn_stream_accept_tls(&c->d, tls, c->w->timeouts.tls_handshake))
+		sn_conn_close(c, true);
 }
 
 void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
@@ -372,5 +399,8 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	if (c->conf->transparent &&
 	    (sn_origdst_get(fd, &c->dst) || sn_worker_listens_at(w, &c->dst)))
 		c->dst.family = 0;
-	begin(c);
+	if (l->tls)
+		start_handshake(c, l->tls);
+	else
+		begin(c);
 }

@@ -2,6 +2,8 @@
 /* proxy/conn.h - one accepted connection, from accept to close: find out where it wants to go and
  * what it speaks, then either serve HTTP requests or relay bytes.
  *
+ *   HANDSHAKE (TLS listeners) --done--> as if accepted now, with what ALPN says
+ *
  *   SNIFF --HTTP/1--> HEAD --parsed--> EXCHANGE --done--> HEAD ...        (down_h1.c)
  *     | \--HTTP/2--> H2, an exchange per stream                            (down_h2.c)
  *     |  \--silent, or opaque, TLS--> DIAL --connected--> RELAY            (tcp.c)
@@ -18,6 +20,7 @@
 
 enum sn_conn_state {
 	SN_CONN_SNIFF,
+	SN_CONN_HANDSHAKE,
 	SN_CONN_HEAD,
 	SN_CONN_EXCHANGE,
 	SN_CONN_H2,

@@ -24,6 +24,7 @@
 #include "base/log.h"
 
 enum { APPLIED, UNCHANGED, REJECTED, WAITING };
+enum { APPLIED_CERTIFICATE, REJECTED_CERTIFICATE };
 
 static void log_messages(struct sn_buf *messages, enum sn_log_level level)
 {
@@ -98,6 +99,26 @@ static void become_ready(struct sn_control *c)
 		c->current->snapshot->revision);
 }
 
+/* What became of certificates that changed. */
+static void count_certificates(struct sn_control *c, const struct sn_config *conf)
+{
+	size_t i, k;
+
+	for (i = 0; i < conf->n_listeners; i++)
+		for (k = 0; k < c->current->n_listeners; k++) {
+			const struct sn_config_tls *now = conf->listeners[i].tls;
+			const struct sn_config_tls *was = c->current->listeners[k].tls;
+
+			if (!now || !was ||
+			    strcmp(conf->listeners[i].name, c->current->listeners[k].name) != 0)
+				continue;
+			if (now->kept)
+				c->certificates[REJECTED_CERTIFICATE]++;
+			else if (now->ctx != was->ctx)
+				c->certificates[APPLIED_CERTIFICATE]++;
+		}
+}
+
 static bool same_listeners(const struct sn_config *a, const struct sn_config *b)
 {
 	size_t i, k;
@@ -105,7 +126,8 @@ static bool same_listeners(const struct sn_config *a, const struct sn_config *b)
 	if (a->n_listeners != b->n_listeners)
 		return false;
 	for (i = 0; i < a->n_listeners; i++) {
-		if (a->listeners[i].n_addresses != b->listeners[i].n_addresses)
+		if (a->listeners[i].n_addresses != b->listeners[i].n_addresses ||
+		    !a->listeners[i].tls != !b->listeners[i].tls)
 			return false;
 		for (k = 0; k < a->listeners[i].n_addresses; k++)
 			if (!sn_addr_eq(&a->listeners[i].addresses[k],
@@ -123,9 +145,11 @@ void sn_control_reload(struct sn_control *c)
 	if (c->phase >= SN_STOPPING)
 		return;
 	sn_buf_init(&messages, 65536);
-	switch (sn_config_load(c->path, c->current->hash, &conf, &messages)) {
+	switch (sn_config_load(c->path, c->current, &conf, &messages)) {
 	case SN_CONFIG_OK:
 		c->reloads[APPLIED]++;
+		log_messages(&messages, SN_LOG_WARN);
+		count_certificates(c, conf);
 		if (!same_listeners(c->boot, conf))
 			sn_warn("config", "listeners changed: that takes effect when the proxy is "
 					  "started again");

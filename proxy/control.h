@@ -24,8 +24,9 @@ struct sn_control {
 	struct sn_responder *admin;
 	struct sn_watch *watch;
 	enum sn_control_phase phase;
-	bool config_missing; /* serving without routes */
-	uint64_t reloads[4]; /* applied unchanged rejected waiting */
+	bool config_missing;	  /* serving without routes */
+	uint64_t reloads[4];	  /* applied unchanged rejected waiting */
+	uint64_t certificates[2]; /* of listeners, changed while running: applied rejected */
 	uint64_t generation;
 	struct sn_timer wait_for_routes, propagation, drain_limit;
 	struct sn_io signals;
@@ -46,7 +47,7 @@ int sn_admin_tell(const char *admin, const char *what);
 
 /* watch.c: calls sn_control_reload() when something below the path may have changed. */
 struct sn_watch *sn_watch_new(struct sn_control *c);
-/* Also looks at the endpoint files of @conf. */
+/* Also looks at the endpoint files and certificates of @conf. */
 void sn_watch_files(struct sn_watch *w, const struct sn_config *conf);
 void sn_watch_free(struct sn_watch *w);
 

@@ -128,6 +128,16 @@ static int print_defaults(void)
 	return 0;
 }
 
+static void log_messages(enum sn_log_level level, struct sn_buf *messages)
+{
+	struct sn_slice rest = sn_buf_slice(messages), line;
+
+	while (rest.n) {
+		line = sn_slice_cut(&rest, '\n');
+		sn_log(level, "config", "%.*s", SN_ARG(line));
+	}
+}
+
 /* A file must be there and good; a directory may become so later. Returns 0 or the exit code. */
 static int first_look(const char *path, bool is_dir, struct sn_config **ret)
 {
@@ -136,12 +146,7 @@ static int first_look(const char *path, bool is_dir, struct sn_config **ret)
 
 	sn_buf_init(&messages, 1u << 20);
 	r = sn_config_load(path, NULL, ret, &messages);
-	if (r != SN_CONFIG_OK) {
-		struct sn_slice rest = sn_buf_slice(&messages);
-
-		while (rest.n)
-			sn_error("config", "%.*s", SN_ARG(sn_slice_cut(&rest, '\n')));
-	}
+	log_messages(r == SN_CONFIG_OK ? SN_LOG_WARN : SN_LOG_ERROR, &messages);
 	sn_buf_done(&messages);
 	if (r == SN_CONFIG_OK || is_dir)
 		return 0;

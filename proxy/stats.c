@@ -11,10 +11,10 @@
 const char *sn_refusal_name(enum sn_refusal_reason r)
 {
 	static const char *const names[] = {
-		"bad-request",	"no-service",	  "no-route",	    "no-backend",
-		"no-endpoints", "denied",	  "connect",	    "upstream",
-		"timeout",	"overload",	  "no-destination", "connections",
-		"method",	"header-timeout", "flood",	    "loop"};
+		"bad-request",	  "no-service",	  "no-route", "no-backend",	"no-endpoints",
+		"denied",	  "connect",	  "upstream", "timeout",	"overload",
+		"no-destination", "connections",  "method",   "header-timeout", "flood",
+		"loop",		  "tls-handshake"};
 
 	return names[r];
 }

@@ -37,6 +37,7 @@ enum sn_refusal_reason {
 	SN_REFUSE_HEADER_TIMEOUT,
 	SN_REFUSE_FLOOD,
 	SN_REFUSE_LOOP,
+	SN_REFUSE_TLS_HANDSHAKE,
 	SN_REFUSE_COUNT
 };
 const char *sn_refusal_name(enum sn_refusal_reason r);

@@ -121,14 +121,19 @@ struct sn_watch *sn_watch_new(struct sn_control *c)
 	return w;
 }
 
-static void watch_endpoint_file(void *arg, const char *path)
+/* A link may lead to a file that changes elsewhere. */
+static void watch_file(void *arg, const char *path)
 {
+	char target[PATH_MAX];
+
 	watch_place(arg, path, false);
+	if (realpath(path, target) && strcmp(target, path) != 0)
+		watch_place(arg, target, false);
 }
 
 void sn_watch_files(struct sn_watch *w, const struct sn_config *conf)
 {
-	sn_config_each_endpoint_file(conf, watch_endpoint_file, w);
+	sn_config_each_file(conf, watch_file, w);
 }
 
 void sn_watch_free(struct sn_watch *w)

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "net/tls.h"
 #include "proxy/exchange.h"
 
 #define SWEEP_MS 60000
@@ -66,6 +67,8 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct s
 			}
 			l->worker = w;
 			l->conf = &boot->listeners[i];
+			if (l->conf->tls)
+				l->tls = sn_tls_ctx_ref(l->conf->tls->ctx);
 			if (sn_listener_start(&l->listener, w->loop, fd, sn_conn_accept)) {
 				sn_err_set(err, SN_ESYS, "listener %s: cannot be watched",
 					   boot->listeners[i].name);
@@ -136,6 +139,8 @@ struct handover {
 	struct sn_snapshot *snap;
 	struct sn_config_limits limits;
 	struct sn_config_timeouts timeouts;
+	struct sn_tls_ctx *tls[]; /* a reference each, by listener of the boot configuration; NULL:
+				     as it was */
 };
 
 static void free_cluster(void *p)
@@ -170,23 +175,37 @@ static void reset_slots(struct sn_worker *w)
 	w->n_slots = w->slots ? w->snap->n_slots : 0;
 }
 
+static void adopt_certificate(struct sn_listen *l, struct sn_tls_ctx *tls)
+{
+	if (!tls || !l->tls)
+		return;
+	sn_tls_ctx_unref(l->tls);
+	l->tls = sn_tls_ctx_ref(tls);
+}
+
 static void adopt(struct sn_task *t)
 {
 	struct handover *h = sn_container_of(t, struct handover, task);
 	struct sn_worker *w = h->w;
+	size_t i;
 
 	sn_snapshot_unref(w->snap);
 	w->snap = h->snap;
 	w->limits = h->limits;
 	w->timeouts = h->timeouts;
 	reset_slots(w);
+	for (i = 0; i < w->n_listens; i++)
+		adopt_certificate(&w->listens[i], h->tls[w->listens[i].conf - w->boot->listeners]);
+	for (i = 0; i < w->boot->n_listeners; i++)
+		sn_tls_ctx_unref(h->tls[i]);
 	forget_old_clusters(w);
 	free(h);
 }
 
 void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c)
 {
-	struct handover *h = calloc(1, sizeof(*h));
+	size_t n = w->boot->n_listeners, i, k;
+	struct handover *h = calloc(1, sizeof(*h) + n * sizeof(struct sn_tls_ctx *));
 
 	if (!h) {
 		sn_error("proxy", "out of memory: worker %u keeps its old routes", w->index);
@@ -196,6 +215,11 @@ void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c)
 	h->snap = sn_snapshot_ref(c->snapshot);
 	h->limits = c->limits;
 	h->timeouts = c->timeouts;
+	for (i = 0; i < n; i++)
+		for (k = 0; k < c->n_listeners && !h->tls[i]; k++)
+			if (c->listeners[k].tls &&
+			    strcmp(c->listeners[k].name, w->boot->listeners[i].name) == 0)
+				h->tls[i] = sn_tls_ctx_ref(c->listeners[k].tls->ctx);
 	/* Before its thread runs at once: the first connection it accepts must find routes. */
 	if (w->started)
 		sn_loop_post(w->loop, &h->task, adopt);
@@ -476,8 +500,10 @@ void sn_worker_free(struct sn_worker *w)
 
 	if (!w)
 		return;
-	for (i = 0; i < w->n_listens; i++)
+	for (i = 0; i < w->n_listens; i++) {
 		sn_listener_close(&w->listens[i].listener);
+		sn_tls_ctx_unref(w->listens[i].tls);
+	}
 	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
 	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);

@@ -36,8 +36,9 @@ struct sn_slot {
 struct sn_listen {
 	struct sn_listener listener;
 	struct sn_worker *worker;
-	const struct sn_config_listener
-		*conf;			 /* of the first configuration: listeners do not change */
+	/* of the first configuration: listeners do not change */
+	const struct sn_config_listener *conf;
+	struct sn_tls_ctx *tls; /* but their certificates do; a reference. NULL: plaintext */
 	const struct sn_service *pinned; /* conf->service in the snapshot of that generation */
 	uint64_t pinned_generation;
 };
