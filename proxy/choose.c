@@ -148,7 +148,7 @@ static const struct sn_up *hop(const struct sn_exchange *x, enum sn_port_protoco
 	case SN_PORT_GRPC:
 		return &sn_up_h2;
 	default:
-		return x->req.major == 2 && !x->as_h1 ? &sn_up_h2 : &sn_up_h1;
+		return x->req.major == 2 && !x->hop.was_h1 ? &sn_up_h2 : &sn_up_h1;
 	}
 }
 

@@ -54,6 +54,7 @@ struct sn_config_limits {
 	int64_t header_count;
 	uint64_t request_line_bytes;
 	uint64_t buffer_bytes;
+	uint64_t memory; /* of the whole process; 0: none */
 };
 
 /* Milliseconds; 0 = none where the schema allows it. */
@@ -64,6 +65,7 @@ struct sn_config_timeouts {
 
 struct sn_config {
 	struct sn_arena arena; /* everything here but the snapshot */
+	char instance[17];     /* this process among all proxies: random */
 	unsigned workers;      /* 0 = auto */
 	struct sn_addr admin;
 	struct sn_config_limits limits;

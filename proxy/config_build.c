@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoded document -> what the program uses: addresses parsed, names resolved to services, routes
  * compiled. What needs more than one key to be judged is judged here. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -472,6 +473,7 @@ static void build_process(struct build *b, const struct raw_document *raw)
 	struct sn_config *c = b->c;
 	size_t i;
 
+	snprintf(c->instance, sizeof(c->instance), "%016" PRIx64, sn_rng_entropy());
 	c->limits = raw->limits;
 	c->timeouts = raw->timeouts;
 	c->drain_propagation_ms = raw->drain.propagation;

@@ -653,6 +653,13 @@ static const struct sn_conf_field limits_fields[] = {{.key = "connections",
 						      AT(sn_config_limits, buffer_bytes),
 						      .def = "64KiB",
 						      .help = "held per direction of a connection"},
+						     {.key = "memory",
+						      .type = SN_CONF_SIZE,
+						      .max = KIB(1024) * 1024 * 1024,
+						      AT(sn_config_limits, memory),
+						      .def = "64MiB",
+						      .help = "of the process: past it new work "
+							      "is refused; 0: none"},
 						     END};
 static const struct sn_conf_object limits = {"limits", sizeof(struct sn_config_limits),
 					     limits_fields, NULL};

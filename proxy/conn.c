@@ -377,7 +377,7 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	struct sn_worker *w = l->worker;
 	struct sn_conn *c = NULL;
 
-	if (w->n_connections < (uint64_t)w->limits.connections && w->snap)
+	if (w->n_connections < (uint64_t)w->limits.connections && w->snap && !sn_worker_is_full(w))
 		c = calloc(1, sizeof(*c));
 	if (!c) {
 		w->stats.refused[SN_REFUSE_CONNECTIONS]++;

@@ -193,32 +193,23 @@ void sn_exchange_abort(struct sn_exchange *x)
 /* --- tries --------------------------------------------------------------------------------------
  */
 
+/* The shortest of what anybody on the way has said; the rule's comes with the rule. */
+static void set_deadline(struct sn_exchange *x, uint64_t ms)
+{
+	uint64_t due = sn_loop_now_ms(x->w->loop) + ms;
+
+	if (!sn_timer_is_set(&x->deadline) || due < x->deadline.due_ms)
+		sn_loop_timer(x->w->loop, &x->deadline, ms);
+}
+
 static void try_once(struct sn_exchange *x)
 {
 	x->tries++;
 	if (!sn_choose(x))
 		return;
 	if (x->tries == 1 && x->rule && x->rule->request_timeout_ms)
-		sn_loop_timer(x->w->loop, &x->deadline, x->rule->request_timeout_ms);
+		set_deadline(x, x->rule->request_timeout_ms);
 	x->up->start(x);
-}
-
-/* Headers of the mesh come from proxies, never from applications. */
-static void take_mesh_headers(struct sn_exchange *x)
-{
-	struct sn_headers *hs = &x->req.headers;
-	uint32_t i;
-
-	for (i = 0; i < hs->n; i++) {
-		struct sn_header *h = &hs->v[i];
-
-		if (h->id != SN_HDR_SENNIT)
-			continue;
-		h->flags |= SN_HDR_DROPPED;
-		if (x->c->conf->mesh_peer && sn_slice_ieq(h->name, SN_SLICE("sennit-protocol")) &&
-		    sn_slice_eq(h->value, SN_SLICE("HTTP/1.1")))
-			x->as_h1 = true;
-	}
 }
 
 static uint64_t grpc_timeout(struct sn_exchange *x)
@@ -229,41 +220,59 @@ static uint64_t grpc_timeout(struct sn_exchange *x)
 	return h && sn_grpc_timeout_ms(h->value, &ms) == 0 ? ms : UINT64_MAX;
 }
 
+static void take_client_facts(struct sn_exchange *x)
+{
+	struct sn_request *req = &x->req;
+	const struct sn_header *h;
+	uint64_t ms;
+
+	sn_hop_take(&req->headers, x->c->conf->mesh_peer, sn_slice_cstr(x->w->boot->instance),
+		    &x->hop);
+	if (x->hop.deadline_ms != UINT64_MAX)
+		set_deadline(x, x->hop.deadline_ms);
+	if (req->major == 2) {
+		h = sn_headers_find_id(&req->headers, SN_HDR_CONTENT_TYPE);
+		x->grpc = h && sn_grpc_is_type(h->value);
+	}
+	if (x->grpc) {
+		ms = grpc_timeout(x);
+		if (ms != UINT64_MAX)
+			set_deadline(x, ms);
+	}
+	x->connect = req->method == SN_METHOD_CONNECT && req->upgrade;
+	if (x->connect)
+		req->framing = SN_FRAMING_NONE; /* what comes is the tunnel's */
+	if (req->upgrade && !x->connect && sn_websocket_is(req->upgrade_to)) {
+		h = sn_headers_find(&req->headers, SN_SLICE("sec-websocket-key"));
+		if (h && h->value.n == SN_WEBSOCKET_KEY)
+			memcpy(x->ws_key, h->value.p, SN_WEBSOCKET_KEY);
+	}
+}
+
 void sn_exchange_begin(struct sn_exchange *x)
 {
 	struct sn_worker *w = x->w;
-	const struct sn_header *type;
 
 	w->n_requests++;
 	x->snap = sn_snapshot_ref(w->snap);
 	x->start_ns = sn_loop_now_ns(w->loop);
 	x->n_parsed = x->req.headers.n;
-	x->connect = x->req.method == SN_METHOD_CONNECT && x->req.upgrade;
-	if (x->connect)
-		x->req.framing = SN_FRAMING_NONE; /* what comes is the tunnel's */
-	take_mesh_headers(x);
+	take_client_facts(x);
 	sn_exchange_progress(x);
-	if (x->req.method == SN_METHOD_CONNECT && !x->connect) {
+	if (x->req.method == SN_METHOD_CONNECT && !x->connect)
 		sn_exchange_refuse(x, 405, SN_REFUSE_METHOD, "CONNECT is not served");
-		return;
-	}
-	if (x->req.major == 2) {
-		type = sn_headers_find_id(&x->req.headers, SN_HDR_CONTENT_TYPE);
-		x->grpc = type && sn_grpc_is_type(type->value);
-	}
-	if (x->grpc) {
-		uint64_t ms = grpc_timeout(x);
-
-		if (ms != UINT64_MAX)
-			sn_loop_timer(w->loop, &x->deadline, ms);
-	}
-	try_once(x);
+	else if (x->hop.loop)
+		sn_exchange_refuse(x, 508, SN_REFUSE_LOOP, "the request came by here before");
+	else if (sn_worker_is_full(w))
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "limits.memory is reached");
+	else
+		try_once(x);
 }
 
 void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
 			    enum sn_refusal_reason reason, const char *detail)
 {
-	if (x->body_sent || x->resp_seen || x->head.n == 0 || !unprocessed ||
+	if (x->body_sent || x->resp_seen || x->head.n == 0 || !unprocessed || x->hop.no_retry ||
 	    x->tries >= TRIES_MAX) {
 		sn_exchange_refuse(x, status, reason, detail);
 		return;
@@ -294,9 +303,33 @@ void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exch
 /* --- the response -------------------------------------------------------------------------------
  */
 
+/* Where one hop is HTTP/1 and the other one HTTP/2, the key's answer is checked on the one and made
+ * on the other. Returns 0, or negative: refused. */
+static int switch_websocket(struct sn_exchange *x, struct sn_response *resp, char *accept)
+{
+	struct sn_headers *hs = &resp->headers;
+	const struct sn_header *h = sn_headers_find(hs, SN_SLICE("sec-websocket-accept"));
+
+	if (x->connect == (x->up == &sn_up_h2))
+		return 0; /* the same on both sides */
+	sn_websocket_accept(x->ws_key, accept);
+	if (x->connect) {
+		if (!h || !sn_slice_eq(h->value, sn_slice(accept, SN_WEBSOCKET_ACCEPT))) {
+			sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM,
+					   "the WebSocket handshake's answer is wrong");
+			return -SN_EPROTO;
+		}
+		hs->v[h - hs->v].flags |= SN_HDR_DROPPED;
+	} else if (!h && hs->n < hs->cap) {
+		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("Sec-WebSocket-Accept"),
+						    .value = sn_slice(accept, SN_WEBSOCKET_ACCEPT)};
+	}
+	return 0;
+}
+
 /* A switch of protocols that was asked for makes the rest a tunnel. HTTP/1 says 101, extended
  * CONNECT says 200. Returns 0, or negative: refused. */
-static int switch_protocols(struct sn_exchange *x, struct sn_response *resp)
+static int switch_protocols(struct sn_exchange *x, struct sn_response *resp, char *accept)
 {
 	bool by_connect = x->up == &sn_up_h2 && x->req.upgrade && resp->status / 100 == 2;
 
@@ -313,14 +346,17 @@ static int switch_protocols(struct sn_exchange *x, struct sn_response *resp)
 		resp->status = x->connect ? 200 : 101;
 		if (resp->status == 101)
 			resp->reason = SN_SLICE("Switching Protocols");
+		if (sn_websocket_is(x->req.upgrade_to))
+			return switch_websocket(x, resp, accept);
 	}
 	return 0;
 }
 
 int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head)
 {
+	char accept[SN_WEBSOCKET_ACCEPT];
 	const struct sn_header *h;
-	int rc = switch_protocols(x, resp);
+	int rc = switch_protocols(x, resp, accept);
 
 	if (rc)
 		return rc;

@@ -20,6 +20,8 @@
 #include "http/headout.h"
 #include "proxy/conn.h"
 #include "proxy/gather.h"
+#include "proxy/hop.h"
+#include "proxy/websocket.h"
 
 struct sn_exchange;
 
@@ -106,10 +108,11 @@ struct sn_exchange {
 	uint32_t storage_cap;
 	uint32_t n_parsed; /* fields beyond it were added by filters */
 	bool gone;
-	bool grpc;    /* application/grpc: failures are trailers-only */
-	bool as_h1;   /* came by HTTP/2 from a peer proxy, was HTTP/1 there */
-	bool tunnel;  /* both directions are bytes now (a 101, or extended CONNECT) */
-	bool connect; /* the client asked by extended CONNECT */
+	bool grpc;	   /* application/grpc: failures are trailers-only */
+	struct sn_hop hop; /* what proxies before us said */
+	bool tunnel;	   /* both directions are bytes now (a 101, or extended CONNECT) */
+	bool connect;	   /* the client asked by extended CONNECT */
+	char ws_key[SN_WEBSOCKET_KEY]; /* of a WebSocket that changes protocols */
 	/* choice */
 	const struct sn_rule *rule;
 	const char *backend;

@@ -48,9 +48,19 @@ static void up_release(struct sn_exchange *x, bool complete)
 static int put_head(struct sn_exchange *x)
 {
 	struct sn_gather *g = &x->w->gather;
+	struct sn_headers *hs = &x->req.headers;
+	uint32_t n = hs->n;
+	int rc;
 
+	if (x->connect && sn_websocket_is(x->req.upgrade_to) && hs->n < hs->cap) {
+		sn_websocket_new_key(&x->w->rng, x->ws_key);
+		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("Sec-WebSocket-Key"),
+						    .value = sn_slice(x->ws_key, SN_WEBSOCKET_KEY)};
+	}
 	sn_buf_reset(&g->head);
-	if (sn_headout_request(&g->head, x->head, &x->req, x->n_parsed)) {
+	rc = sn_headout_request(&g->head, x->head, &x->req, x->n_parsed);
+	hs->n = n;
+	if (rc) {
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
 		return -SN_ENOMEM;
 	}
@@ -99,6 +109,9 @@ static void up_start(struct sn_exchange *x)
 		connected(x, conn);
 	else if (rc == -SN_EAGAIN)
 		u->waiting = true;
+	else if (rc == -SN_ECONN)
+		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT,
+				       "cannot connect (it failed just now)");
 	else
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
 				   rc == -SN_ELIMIT ? "too many requests wait for a connection"

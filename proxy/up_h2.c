@@ -15,27 +15,44 @@ static struct sn_exchange *exchange_of(const struct sn_h2_stream *s)
 /* --- starting and letting go --------------------------------------------------------------------
  */
 
-/* What is left of the caller's patience, never more than it said (gRPC's deadline propagation). */
-static void tell_deadline(struct sn_exchange *x, struct sn_headers *hs, char text[12])
+static uint64_t left_ms(const struct sn_exchange *x)
 {
-	uint64_t due, now = sn_loop_now_ms(x->w->loop);
+	uint64_t now = sn_loop_now_ms(x->w->loop), due = x->deadline.due_ms;
+
+	if (!sn_timer_is_set(&x->deadline))
+		return UINT64_MAX;
+	return due > now ? due - now : 1;
+}
+
+/* What is left of the caller's patience, never more than it said (gRPC's deadline propagation). */
+static void tell_grpc_timeout(struct sn_exchange *x, char text[12])
+{
+	struct sn_headers *hs = &x->req.headers;
+	uint64_t ms = left_ms(x);
 	uint32_t i;
 
-	if (!x->grpc || !sn_timer_is_set(&x->deadline))
-		return;
-	due = x->deadline.due_ms;
-	for (i = 0; i < hs->n; i++)
+	for (i = 0; ms != UINT64_MAX && i < hs->n; i++)
 		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("grpc-timeout")))
-			hs->v[i].value = sn_slice(
-				text, sn_grpc_timeout_format(due > now ? due - now : 1, text));
+			hs->v[i].value = sn_slice(text, sn_grpc_timeout_format(ms, text));
+}
+
+/* Extended CONNECT has no key (RFC 8441 5). */
+static void drop_key(struct sn_headers *hs)
+{
+	uint32_t i;
+
+	for (i = 0; i < hs->n; i++)
+		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("sec-websocket-key")))
+			hs->v[i].flags |= SN_HDR_DROPPED;
 }
 
 static int put_head(struct sn_exchange *x)
 {
 	struct sn_up_h2_state *u = &x->u2;
 	struct sn_headers *hs = &x->req.headers;
+	bool was_h1 = x->req.major == 1 || x->hop.was_h1;
+	char timeout[12], hop[SN_HOP_TEXT];
 	uint32_t n = hs->n;
-	char timeout[12];
 	int rc;
 
 	if (x->req.upgrade && !sn_h2_peer_takes_connect(u->h2)) {
@@ -46,11 +63,13 @@ static int put_head(struct sn_exchange *x)
 		}
 		x->req.upgrade = false; /* an upgrade is an offer: it may be passed over */
 	}
-	if (x->mesh && (x->req.major == 1 || x->as_h1) && hs->n < hs->cap)
-		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("sennit-protocol"),
-						    .value = SN_SLICE("HTTP/1.1"),
-						    .id = SN_HDR_OTHER};
-	tell_deadline(x, hs, timeout);
+	if (x->req.upgrade && sn_websocket_is(x->req.upgrade_to))
+		drop_key(hs);
+	if (x->mesh)
+		sn_hop_tell(hs, &x->hop, was_h1, left_ms(x), sn_slice_cstr(x->w->boot->instance),
+			    hop);
+	if (x->grpc)
+		tell_grpc_timeout(x, timeout);
 	rc = sn_h2_submit_request(u->h2, &x->req,
 				  x->req.framing == SN_FRAMING_NONE && !x->req.upgrade, x, &u->s);
 	hs->n = n;
@@ -97,6 +116,9 @@ static void up_start(struct sn_exchange *x)
 		sn_exchange_connected(x, put_head);
 	else if (rc == -SN_EAGAIN)
 		u->waiting = true;
+	else if (rc == -SN_ECONN)
+		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT,
+				       "cannot connect (it failed just now)");
 	else
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
 				   rc == -SN_ELIMIT ? "too many requests wait for a connection"

@@ -4,6 +4,7 @@
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "proxy/exchange.h"
 
 #define SWEEP_MS 60000
+#define MEASURE_MS 10
 #define STACK_BYTES (256u * 1024)
 #define DIRECT_POOLS_MAX 4096
 
@@ -365,6 +367,21 @@ bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a)
 		if (sn_addr_eq(&w->listens[i].listener.local, a))
 			return true;
 	return false;
+}
+
+bool sn_worker_is_full(struct sn_worker *w)
+{
+	uint64_t now = sn_loop_now_ms(w->loop);
+	struct mallinfo2 mi;
+
+	if (w->limits.memory == 0)
+		return false;
+	if (now - w->measured_ms < MEASURE_MS && w->measured_ms)
+		return w->full;
+	mi = mallinfo2();
+	w->measured_ms = now;
+	w->full = mi.uordblks + mi.hblkhd > w->limits.memory;
+	return w->full;
 }
 
 /* --- the end ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/num.h"
 #include "http/h2conn.h"
+#include "http/redial.h"
 
 #define RETIRE_MS 10000
 #define RETIRE_REQUESTS 1000
@@ -50,6 +51,7 @@ struct sn_h2pool {
 	struct sn_list waiters;
 	uint32_t n_links, n_coming, n_waiters;
 	struct sn_rng rng;
+	struct sn_redial redial;
 	bool retired;
 	struct sn_task release;
 };
@@ -117,6 +119,8 @@ static void fail(struct link *l, int code)
 	bool coming = l->state == DIALLING || l->state == GREETING;
 
 	drop(l);
+	if (coming)
+		sn_redial_failed(&p->redial, sn_loop_now_ms(p->loop), &p->rng);
 	if (coming)
 		fail_waiters(p, code);
 	else
@@ -273,6 +277,7 @@ static void on_stream(struct sn_stream *s, unsigned events)
 	if (l->state == GREETING && sn_h2_settings_seen(l->conn.h2)) {
 		l->state = OPEN;
 		l->pool->n_coming--;
+		sn_redial_connected(&l->pool->redial);
 		sn_loop_timer(l->pool->loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
 		serve(l->pool);
 	}
@@ -401,6 +406,9 @@ int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **re
 		return -SN_ELIMIT;
 	if (p->n_coming == 0) {
 		if (p->n_links < p->set.pool.max_connections) {
+			if (!p->set.pool.cluster_address &&
+			    sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
+				return -SN_ECONN;
 			rc = dial(p);
 			if (rc)
 				return rc;

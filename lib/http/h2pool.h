@@ -34,7 +34,8 @@ void sn_h2pool_configure(struct sn_h2pool *p, const struct sn_h2pool_settings *s
 void sn_h2pool_retire(struct sn_h2pool *p, bool now);
 
 /* A session that takes one request now: 0 with *ret_h2; -SN_EAGAIN (w->ready will be called);
- * -SN_ELIMIT (too many wait), -SN_ENOMEM, -SN_ESYS. */
+ * -SN_ELIMIT (too many wait), -SN_ECONN (a dial has failed just now: http/redial.h), -SN_ENOMEM,
+ * -SN_ESYS. */
 int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **ret_h2);
 /* @w waits no more. */
 void sn_h2pool_cancel(struct sn_h2pool *p, struct sn_h2_waiter *w);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/num.h"
+#include "http/redial.h"
 
 #define RETIRE_MS 10000
 #define RETIRE_REQUESTS 1000
@@ -25,6 +26,7 @@ struct sn_pool {
 	struct sn_list idle, waiters;
 	uint32_t n_connections, n_waiters;
 	struct sn_rng rng;
+	struct sn_redial redial;
 	bool retired;
 	struct sn_task release;
 };
@@ -107,9 +109,12 @@ static void on_stream(struct sn_stream *s, unsigned events)
 		if (events & SN_STREAM_FAILED) {
 			int code = s->error == ETIMEDOUT ? -SN_ETIMEOUT : -SN_ECONN;
 
+			sn_redial_failed(&u->pool->redial, sn_loop_now_ms(u->pool->loop),
+					 &u->pool->rng);
 			drop(u, false);
 			w->ready(w, NULL, code);
 		} else {
+			sn_redial_connected(&u->pool->redial);
 			w->ready(w, u, 0);
 		}
 		return;
@@ -204,6 +209,9 @@ int sn_pool_get(struct sn_pool *p, bool fresh, struct sn_waiter *w, struct sn_up
 		p->n_waiters++;
 		return -SN_EAGAIN;
 	}
+	/* Behind a cluster address there are others: who refused says nothing about the next. */
+	if (!p->set.cluster_address && sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
+		return -SN_ECONN;
 	rc = dial_now(p, w);
 	return rc ? rc : -SN_EAGAIN;
 }

@@ -55,7 +55,8 @@ void sn_pool_configure(struct sn_pool *p, const struct sn_pool_settings *setting
 void sn_pool_retire(struct sn_pool *p);
 
 /* Lends a connection. Returns 0 with *ret_u, -SN_EAGAIN (w->ready will be called), or -SN_ELIMIT
- * (too many wait), -SN_ENOMEM, -SN_ESYS. @fresh: not one that has been used before. */
+ * (too many wait), -SN_ECONN (a dial has failed just now: http/redial.h), -SN_ENOMEM, -SN_ESYS.
+ * @fresh: not one that has been used before. */
 int sn_pool_get(struct sn_pool *p, bool fresh, struct sn_waiter *w, struct sn_upstream **ret_u);
 /* @w waits no more. */
 void sn_pool_cancel(struct sn_pool *p, struct sn_waiter *w);

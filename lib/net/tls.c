@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -767,4 +768,12 @@ void sn_tls_shutdown_write(struct sn_tls *t)
 	ERR_clear_error();
 	if (SSL_shutdown(t->ssl) < 0)
 		ERR_clear_error();
+}
+
+void sn_tls_sha1(struct sn_slice s, uint8_t ret_digest[20])
+{
+	unsigned n = 0;
+
+	memset(ret_digest, 0, 20);
+	(void)EVP_Digest(s.p, s.n, ret_digest, &n, EVP_sha1(), NULL);
 }

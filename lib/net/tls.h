@@ -64,6 +64,9 @@ int sn_tls_errno(const struct sn_tls *t);
 /* What ALPN settled on; empty without. Valid until sn_tls_free(). */
 struct sn_slice sn_tls_alpn(const struct sn_tls *t);
 
+/* SHA-1, for WebSocket's handshake only (RFC 6455 4.2.2): it protects nothing there. */
+void sn_tls_sha1(struct sn_slice s, uint8_t ret_digest[20]);
+
 /* > 0 bytes; 0 close_notify; -SN_EAGAIN; -SN_ECONN (a FIN without close_notify is one). */
 ssize_t sn_tls_read(struct sn_tls *t, void *buf, size_t n);
 /* True when bytes wait, or an edge has come that no read has used up. */
