@@ -147,6 +147,12 @@ def test_bad_usage_is_2(args):
     assert out.returncode == 2 and out.stderr
 
 
+@pytest.mark.parametrize("program", ["sennit-proxy", "sennit-operator", "sennit-init"])
+def test_version(program):
+    out = subprocess.run([str(BIN / program), "--version"], capture_output=True, text=True, timeout=10, check=False)
+    assert out.returncode == 0 and re.fullmatch(program + r" \d+\.\d+\.\d+\S*\n", out.stdout), out
+
+
 def test_help_and_telling_nobody():
     assert "--print-defaults" in run("--help").stdout
     out = run("--drain", "--admin", f"127.0.0.1:{free_port()}")
