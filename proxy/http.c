@@ -366,7 +366,7 @@ void sn_http_begin(struct sn_conn *c)
 
 bool sn_http_is_idle(const struct sn_conn *c)
 {
-	return c->start == c->end && sn_outq_empty(&c->out) && c->got_request;
+	return c->start == c->end && sn_outq_empty(&c->out);
 }
 
 /* --- events -------------------------------------------------------------------------------------
