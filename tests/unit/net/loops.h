@@ -46,12 +46,16 @@ static inline void pass_ms(struct world *w, uint64_t ms)
 	turns(w, 2);
 }
 
-/* Turns until @cond, at most about 5 s. */
+/* Turns until @cond, at most about 5 s. Looks at it once a turn: it may have effects. */
 #define until(w, cond)                                                                             \
 	do {                                                                                       \
-		for (int n_ = 0; n_ < 500 && !(cond); n_++)                                        \
-			sn_loop_turn((w)->loop, 10);                                               \
-		assert_true(cond);                                                                 \
+		bool so_ = false;                                                                  \
+		for (int n_ = 0; n_ < 500 && !so_; n_++) {                                         \
+			so_ = (cond);                                                              \
+			if (!so_)                                                                  \
+				sn_loop_turn((w)->loop, 10);                                       \
+		}                                                                                  \
+		assert_true(so_);                                                                  \
 	} while (0)
 
 /* Two connected, non-blocking sockets. */
