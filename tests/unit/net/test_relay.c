@@ -30,6 +30,8 @@ static void on_end(struct sn_relay *r, void *arg, int code, uint64_t a_to_b, uin
 	over.code = code;
 	over.a_to_b = a_to_b;
 	over.b_to_a = b_to_a;
+	sn_stream_close(&a, false); /* it has to: their callbacks were the relay's */
+	sn_stream_close(&b, false);
 }
 
 static int begin(void **state)
