@@ -3,6 +3,7 @@
 namespaces joined by a veth pair, a pod in one, a peer in the other. Needs root."""
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,7 @@ class Pod:
             p.wait(10)
         for ns in (self.pod, self.peer):
             self.run("ip", "netns", "del", ns, check=False)
+        shutil.rmtree(self.dir, True)
 
 
 @pytest.fixture(scope="module")
