@@ -219,6 +219,7 @@ void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_
 	close = !x->req_done || !x->req.keep_alive || c->w->stopping;
 	if (x->req.framing == SN_FRAMING_NONE && !x->head_consumed)
 		close = !x->req.keep_alive || c->w->stopping || status == 400 || status == 405;
+	close |= c->w->draining && c->conf->direction == SN_INBOUND;
 	count(x, status);
 	if (write_answer(c, status, reason, sn_refusal_name(reason), detail,
 			 x->req.method == SN_METHOD_HEAD, close)) {

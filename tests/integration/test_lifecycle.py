@@ -190,10 +190,11 @@ def test_admin_takes_bad_input(start_proxy, origin):
 
 # --- drain
 def test_drain_ends_inbound_and_keeps_outbound(start_proxy, origin):
-    inbound = free_port()
-    proxy = start_proxy([service("web", [origin.address])], edit=lambda doc: doc["listeners"].append(
-        {"name": "inbound", "address": f"127.0.0.1:{inbound}", "direction": "inbound", "protocol": "http",
-         "service": "web"}))
+    inbound, broken = free_port(), free_port()
+    proxy = start_proxy([service("web", [origin.address]), service("dead", ["127.0.0.1:1"])],
+                        edit=lambda doc: doc["listeners"].extend(
+        {"name": name, "address": f"127.0.0.1:{port}", "direction": "inbound", "protocol": "http", "service": to}
+        for name, port, to in (("inbound", inbound, "web"), ("broken", broken, "dead"))))
     with proxy.client() as outside, Client(inbound) as inside:
         assert outside.request().status == inside.request().status == 200
         assert tell(proxy, "--drain").returncode == 0
@@ -204,9 +205,9 @@ def test_drain_ends_inbound_and_keeps_outbound(start_proxy, origin):
             assert outside.request().get("connection") is None
     with Client(inbound) as c:  # not closed to new ones: endpoints go from kube-proxy's tables later
         assert c.request().get("connection") == "close"
-    with Client(inbound) as c:  # and so do answers of our own
-        c.send(b"GET / HTTP/1.1\r\nHost: web\r\nBad Name: x\r\n\r\n")
-        assert c.response().get("connection") == "close"
+    with Client(broken) as c:  # and so do answers of our own
+        r = c.request()
+        assert (r.status, r.get("connection")) == (502, "close") and c.closed() == "end"
     assert tell(proxy, "--drain").returncode == 0  # twice is nothing new
     assert proxy.alive() and proxy.get().status == 200
     assert tell(proxy, "--shutdown").returncode == 0
