@@ -15,6 +15,7 @@ struct options {
 	bool print;
 };
 
+__attribute__((visibility("default"))) /* libc looks for it */
 const char *argp_program_version = "sennit-init " SN_VERSION;
 
 static const struct argp_option option_list[] = {

@@ -27,6 +27,7 @@ enum {
 	OPT_FORMAT,
 };
 
+__attribute__((visibility("default"))) /* libc looks for it */
 const char *argp_program_version = "sennit-operator " SN_VERSION;
 
 static const struct argp_option option_list[] = {

@@ -81,12 +81,8 @@ static unsigned metrics(struct sn_control *c, struct sn_buf *body, const char **
 static unsigned config(struct sn_control *c, struct sn_buf *body, const char **ret_type)
 {
 	*ret_type = "application/yaml";
-	sn_buf_printf(body,
-		      "# revision in use: \"%s\"; below: the documents at %s as they are now\n",
-		      c->current->snapshot->revision, c->path);
-	if (sn_config_text(c->path, body))
-		sn_buf_puts(body, "# they cannot be read, or do not fit together\n");
-	return 200;
+	sn_buf_printf(body, "# in use, from %s\n", c->path);
+	return sn_config_text(c->current, body) ? 500 : 200;
 }
 
 static unsigned change(struct sn_control *c, const struct sn_request *req,

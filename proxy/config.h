@@ -75,6 +75,7 @@ struct sn_config {
 	struct sn_config_listener *listeners;
 	size_t n_listeners;
 	struct sn_snapshot *snapshot; /* one reference */
+	const struct sn_val *doc;     /* the merged documents that all this came from */
 	bool has_routes;	/* the document had a revision or services: not only 00-pod.yaml */
 	char hash[SN_HASH_HEX]; /* of everything that was read, files that it names included */
 };
@@ -109,8 +110,9 @@ void sn_config_free(struct sn_config *c);
 void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const char *path),
 			 void *arg);
 
-/* The merged documents as one YAML text (what last-good.yaml and GET /config hold). */
-int sn_config_text(const char *path, struct sn_buf *out);
+/* The merged documents that @c came from as one YAML text (what last-good.yaml and GET /config
+ * hold): never what the files say meanwhile. Returns 0 or -SN_ENOMEM. */
+int sn_config_text(const struct sn_config *c, struct sn_buf *out);
 
 void sn_config_print_defaults(struct sn_buf *out);
 

@@ -46,6 +46,52 @@ static const struct sn_val *item(const struct sn_val *list_owner, const char *ke
 	return sn_val_at(sn_val_get(list_owner, key), i);
 }
 
+static void prepend(char *path, size_t cap, const char *part, size_t n)
+{
+	size_t len = strlen(path);
+
+	if (n + len >= cap)
+		return;
+	memmove(path + n, path, len + 1);
+	memcpy(path, part, n);
+}
+
+/* Is @v at or below @in? Then @path becomes its path from there. */
+static bool find_path(const struct sn_val *in, const struct sn_val *v, char *path, size_t cap)
+{
+	char index[32];
+	size_t i;
+
+	if (in == v)
+		return true;
+	for (i = 0; in->type == SN_VAL_MAP && i < in->map.n; i++)
+		if (find_path(in->map.members[i].val, v, path, cap)) {
+			if (path[0] && path[0] != '[')
+				prepend(path, cap, ".", 1);
+			prepend(path, cap, in->map.members[i].key.p, in->map.members[i].key.n);
+			return true;
+		}
+	for (i = 0; in->type == SN_VAL_LIST && i < in->list.n; i++)
+		if (find_path(in->list.items[i], v, path, cap)) {
+			if (path[0] && path[0] != '[')
+				prepend(path, cap, ".", 1);
+			snprintf(index, sizeof(index), "[%zu]", i);
+			prepend(path, cap, index, strlen(index));
+			return true;
+		}
+	return false;
+}
+
+/* @v, whose path the next error will name: searched for, since errors are few, and none beyond
+ * those that are kept. */
+static const struct sn_val *at(struct build *b, const struct sn_val *v)
+{
+	b->ctx->path[0] = 0;
+	if (v && b->ctx->n_errors < SN_CONF_DIAGS_MAX)
+		(void)find_path(b->doc, v, b->ctx->path, sizeof(b->ctx->path));
+	return v;
+}
+
 /* --- routes -------------------------------------------------------------------------------------
  */
 
@@ -155,7 +201,7 @@ static struct sn_route_table *compile_routes(struct build *b, const struct raw_s
 {
 	struct sn_route_table *table;
 	struct sn_rule *rules;
-	size_t n = 0, n_routes = 0, i, j, at = 0;
+	size_t n = 0, n_routes = 0, i, j, k = 0;
 
 	for (i = 0; i < raw->n_routes; i++)
 		if (applies(&raw->routes[i], port)) {
@@ -169,9 +215,9 @@ static struct sn_route_table *compile_routes(struct build *b, const struct raw_s
 		const char *name = keep(b, raw->routes[i].name);
 
 		for (j = 0; applies(&raw->routes[i], port) && j < raw->routes[i].n_rules;
-		     j++, at++) {
-			rules[at].id = (uint32_t)at;
-			build_rule(b, name, &raw->routes[i].rules[j], &rules[at]);
+		     j++, k++) {
+			rules[k].id = (uint32_t)k;
+			build_rule(b, name, &raw->routes[i].rules[j], &rules[k]);
 		}
 	}
 	if (b->oom)
@@ -276,7 +322,7 @@ int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
 	return 0;
 }
 
-static void endpoints_from_file(struct build *b, const struct sn_val *at, struct sn_service *svc)
+static void endpoints_from_file(struct build *b, const struct sn_val *place, struct sn_service *svc)
 {
 	struct sn_err err = {0};
 	struct sn_buf text;
@@ -285,10 +331,11 @@ static void endpoints_from_file(struct build *b, const struct sn_val *at, struct
 		return;
 	sn_buf_init(&text, 1u << 20);
 	if (b->src->read_file(b->src->arg, svc->endpoints_file, &text))
-		sn_conf_error(b->ctx, at, "cannot read the endpoint file %s", svc->endpoints_file);
+		sn_conf_error(b->ctx, at(b, place), "cannot read the endpoint file %s",
+			      svc->endpoints_file);
 	else if (sn_config__endpoint_file(&b->snap->arena, sn_buf_slice(&text), &svc->endpoints,
 					  &svc->n_endpoints, &err))
-		sn_conf_error(b->ctx, at, "%s: %s", svc->endpoints_file, err.msg);
+		sn_conf_error(b->ctx, at(b, place), "%s: %s", svc->endpoints_file, err.msg);
 	sn_buf_done(&text);
 }
 
@@ -309,11 +356,11 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 	svc->endpoints = take(b, raw->n_list, sizeof(*svc->endpoints));
 	for (i = 0; i < raw->n_list && svc->endpoints; i++) {
 		struct sn_endpoint_spec *e = &svc->endpoints[i];
-		const struct sn_val *at = item(v, "static", i);
+		const struct sn_val *one = item(v, "static", i);
 
 		if (sn_addr_parse(sn_slice_cstr(raw->list[i].address), &e->addr) ||
 		    e->addr.port == 0)
-			sn_conf_error(b->ctx, sn_val_get(at, "address"),
+			sn_conf_error(b->ctx, at(b, sn_val_get(one, "address")),
 				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
 				      raw->list[i].address);
 		e->weight = (uint32_t)raw->list[i].weight;
@@ -343,12 +390,12 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 	for (i = 0; i < raw->n_addresses; i++)
 		if (sn_addr_parse_ip(sn_slice_cstr(raw->addresses[i]), 0,
 				     &svc->addresses[svc->n_addresses++]))
-			sn_conf_error(b->ctx, item(v, "addresses", i),
+			sn_conf_error(b->ctx, at(b, item(v, "addresses", i)),
 				      "\"%s\" is not an IP address", raw->addresses[i]);
 	for (i = 0; i < raw->n_ports; i++) {
 		if (sn_service_find_port(svc, (uint16_t)raw->ports[i].port))
-			sn_conf_error(b->ctx, item(v, "ports", i), "port %lld is listed twice",
-				      (long long)raw->ports[i].port);
+			sn_conf_error(b->ctx, at(b, item(v, "ports", i)),
+				      "port %lld is listed twice", (long long)raw->ports[i].port);
 		svc->ports[svc->n_ports].port = (uint16_t)raw->ports[i].port;
 		svc->ports[svc->n_ports++].protocol = (enum sn_port_protocol)raw->ports[i].protocol;
 	}
@@ -399,18 +446,16 @@ static void build_services(struct build *b, const struct raw_document *raw)
 
 	b->snap->services = take(b, raw->n_services, sizeof(*b->snap->services));
 	for (i = 0; i < raw->n_services && !b->oom; i++) {
-		snprintf(b->ctx->path, sizeof(b->ctx->path), "services[%zu]", i);
 		build_service(b, sn_val_at(list, i), &raw->services[i], &b->snap->services[i]);
 		b->snap->n_services++;
 	}
-	b->ctx->path[0] = 0;
 	if (b->oom)
 		return;
 	rc = sn_snapshot_index(b->snap, &loser);
 	if (rc == -SN_ENOMEM)
 		b->oom = true;
 	else if (loser)
-		sn_conf_error(b->ctx, sn_val_at(list, (size_t)(loser - b->snap->services)),
+		sn_conf_error(b->ctx, at(b, sn_val_at(list, (size_t)(loser - b->snap->services))),
 			      rc ? "the service name \"%s\" is used twice"
 				 : "service \"%s\": a host or address of it belongs to a service "
 				   "before it",
@@ -456,13 +501,14 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	for (i = 0; i < raw->n_addresses; i++)
 		if (sn_addr_parse(sn_slice_cstr(raw->addresses[i]),
 				  &l->addresses[l->n_addresses++]))
-			sn_conf_error(b->ctx, sn_val_get(v, "address"),
+			sn_conf_error(b->ctx, at(b, sn_val_get(v, "address")),
 				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
 				      raw->addresses[i]);
 	if (raw->n_addresses == 0)
-		sn_conf_error(b->ctx, sn_val_get(v, "address"), "needs at least one address");
+		sn_conf_error(b->ctx, at(b, sn_val_get(v, "address")),
+			      "needs at least one address");
 	if (l->service && !sn_snapshot_by_name(b->snap, sn_slice_cstr(l->service)))
-		sn_conf_error(b->ctx, sn_val_get(v, "service"), "there is no service \"%s\"",
+		sn_conf_error(b->ctx, at(b, sn_val_get(v, "service")), "there is no service \"%s\"",
 			      l->service);
 	if (raw->tls)
 		build_tls(b, sn_val_get(v, "tls"), raw->tls, l);
@@ -482,17 +528,15 @@ static void build_process(struct build *b, const struct raw_document *raw)
 	if (raw->workers)
 		c->workers = raw->workers->type == SN_VAL_INT ? (unsigned)raw->workers->i : 0;
 	if (sn_addr_parse(sn_slice_cstr(raw->admin.address), &c->admin))
-		sn_conf_error(b->ctx, sn_val_path(b->doc, "admin.address"),
+		sn_conf_error(b->ctx, at(b, sn_val_path(b->doc, "admin.address")),
 			      "\"%s\" is not IP:PORT (IPv6 in brackets)", raw->admin.address);
 	c->listeners = sn_arena_array(&c->arena, raw->n_listeners + 1, sizeof(*c->listeners));
 	if (!c->listeners)
 		b->oom = true;
 	for (i = 0; i < raw->n_listeners && !b->oom; i++) {
-		snprintf(b->ctx->path, sizeof(b->ctx->path), "listeners[%zu]", i);
 		build_listener(b, item(b->doc, "listeners", i), &raw->listeners[i],
 			       &c->listeners[c->n_listeners++]);
 	}
-	b->ctx->path[0] = 0;
 }
 
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,

@@ -105,8 +105,12 @@ static int read_dir(struct files *fs, const char *path, struct sn_buf *messages)
 	int n = scandir(path, &list, wanted, alphasort), i, rc = 0;
 	char full[4096];
 
-	if (n < 0)
-		return errno == ENOENT ? 0 : -SN_ESYS;
+	if (n < 0 && errno == ENOENT)
+		return 0;
+	if (n < 0) {
+		sn_buf_printf(messages, "%s:0:0: cannot read: %s\n", path, strerror(errno));
+		return -SN_ESYS;
+	}
 	for (i = 0; i < n; i++) {
 		if (rc == 0 && snprintf(full, sizeof(full), "%s/%s", path, list[i]->d_name) <
 				       (int)sizeof(full))
@@ -201,7 +205,7 @@ static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, 
 		free(ctx);
 		return SN_CONFIG_WAITING;
 	}
-	doc = sn_config__merge(&c->arena, ctx, docs, n);
+	c->doc = doc = sn_config__merge(&c->arena, ctx, docs, n);
 	if (doc) {
 		rc = sn_conf_decode(ctx, &sn_config__document, doc, &raw);
 		if (rc == 0)
@@ -332,31 +336,7 @@ void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const 
 	}
 }
 
-int sn_config_text(const char *path, struct sn_buf *out)
+int sn_config_text(const struct sn_config *c, struct sn_buf *out)
 {
-	struct files fs = {0};
-	struct sn_val *docs[FILES_MAX], *doc = NULL;
-	struct sn_conf_ctx *ctx = calloc(1, sizeof(*ctx));
-	struct sn_buf messages;
-	struct sn_arena a;
-	bool missing;
-	size_t n = 0;
-	int rc = -SN_ENOMEM;
-
-	sn_arena_init(&a, 0, 256u << 20);
-	sn_buf_init(&messages, 0);
-	if (ctx) {
-		sn_conf_ctx_init(ctx, &a);
-		rc = read_all(&fs, path, &missing, &messages);
-		if (rc == 0)
-			rc = parse_files(&fs, &a, docs, &n, &messages);
-		if (rc == 0)
-			doc = sn_config__merge(&a, ctx, docs, n);
-		rc = doc ? sn_yaml_write(out, doc) : -SN_ECONF;
-	}
-	free(ctx);
-	sn_buf_done(&messages);
-	sn_arena_done(&a);
-	files_done(&fs);
-	return rc;
+	return sn_yaml_write(out, c->doc);
 }

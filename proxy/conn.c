@@ -376,11 +376,16 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	struct sn_listen *l = sn_container_of(ls, struct sn_listen, listener);
 	struct sn_worker *w = l->worker;
 	struct sn_conn *c = NULL;
+	char text[SN_ADDR_TEXT];
 
 	if (w->n_connections < (uint64_t)w->limits.connections && w->snap && !sn_worker_is_full(w))
 		c = calloc(1, sizeof(*c));
 	if (!c) {
 		w->stats.refused[SN_REFUSE_CONNECTIONS]++;
+		sn_info("proxy",
+			"refused connections: listener %s, client %s: limits.connections is "
+			"reached",
+			l->conf->name, sn_addr_format(peer, text));
 		close(fd);
 		return;
 	}

@@ -56,7 +56,7 @@ static void save_last_good(struct sn_control *c)
 	if (!c->is_dir || last_good_path(c, path, "") || last_good_path(c, tmp, ".tmp"))
 		return;
 	sn_buf_init(&text, 32u << 20);
-	fd = sn_config_text(c->path, &text) == 0
+	fd = sn_config_text(c->current, &text) == 0
 		     ? open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
 		     : -1;
 	if (fd >= 0) {
@@ -119,28 +119,25 @@ static void count_certificates(struct sn_control *c, const struct sn_config *con
 		}
 }
 
-static bool same_listeners(const struct sn_config *a, const struct sn_config *b)
+/* What the process was started with and does not change: said, rather than ignored in silence. */
+static const char *needs_restart(const struct sn_control *c, const struct sn_config *conf)
 {
-	size_t i, k;
+	const struct sn_val *was = c->boot->doc, *is = conf->doc;
 
-	if (a->n_listeners != b->n_listeners)
-		return false;
-	for (i = 0; i < a->n_listeners; i++) {
-		if (a->listeners[i].n_addresses != b->listeners[i].n_addresses ||
-		    !a->listeners[i].tls != !b->listeners[i].tls)
-			return false;
-		for (k = 0; k < a->listeners[i].n_addresses; k++)
-			if (!sn_addr_eq(&a->listeners[i].addresses[k],
-					&b->listeners[i].addresses[k]))
-				return false;
-	}
-	return true;
+	if (!sn_val_equal(sn_val_get(was, "listeners"), sn_val_get(is, "listeners")))
+		return "listeners";
+	if (!sn_val_equal(sn_val_get(was, "admin"), sn_val_get(is, "admin")))
+		return "admin";
+	if (!sn_val_equal(sn_val_get(was, "workers"), sn_val_get(is, "workers")))
+		return "workers";
+	return NULL;
 }
 
 void sn_control_reload(struct sn_control *c)
 {
 	struct sn_config *conf = NULL;
 	struct sn_buf messages;
+	const char *what;
 
 	if (c->phase >= SN_STOPPING)
 		return;
@@ -149,10 +146,12 @@ void sn_control_reload(struct sn_control *c)
 	case SN_CONFIG_OK:
 		c->reloads[APPLIED]++;
 		log_messages(&messages, SN_LOG_WARN);
+		what = needs_restart(c, conf);
+		if (what)
+			sn_warn("config",
+				"%s changed: that takes effect when the proxy is started again",
+				what);
 		count_certificates(c, conf);
-		if (!same_listeners(c->boot, conf))
-			sn_warn("config", "listeners changed: that takes effect when the proxy is "
-					  "started again");
 		hand_out(c, conf);
 		save_last_good(c);
 		sn_info("config", "applied%s%s, %zu services",
@@ -246,7 +245,7 @@ static void on_propagated(struct sn_timer *t, uint64_t now_ms)
 	(void)now_ms;
 	c->phase = SN_STOPPING;
 	stop_workers(c, false);
-	sn_loop_timer(c->loop, &c->drain_limit, c->boot->timeouts.drain);
+	sn_loop_timer(c->loop, &c->drain_limit, c->current->timeouts.drain);
 	if (pthread_create(&c->joiner, NULL, join_workers, c))
 		exit(1); /* no memory for a thread: nothing is left to be orderly with */
 	c->joining = true;
@@ -259,7 +258,7 @@ void sn_control_shutdown(struct sn_control *c)
 	if (c->phase >= SN_STOPPING || sn_timer_is_set(&c->propagation))
 		return;
 	sn_control_drain(c);
-	sn_loop_timer(c->loop, &c->propagation, drained ? 0 : c->boot->drain_propagation_ms);
+	sn_loop_timer(c->loop, &c->propagation, drained ? 0 : c->current->drain_propagation_ms);
 }
 
 bool sn_control_is_ready(const struct sn_control *c)

@@ -90,6 +90,7 @@ static void down_answer(struct sn_exchange *x, unsigned status, const char *word
 
 	if (x->req_done && x->req.keep_alive && !c->w->stopping)
 		close = false;
+	close |= c->w->draining && c->conf->direction == SN_INBOUND;
 	if (write_answer(c, status, word, detail, x->req.method == SN_METHOD_HEAD, close))
 		sn_conn_close(c, true);
 	else
@@ -204,7 +205,7 @@ void sn_down_h1_begin(struct sn_conn *c)
 
 bool sn_down_h1_is_idle(const struct sn_conn *c)
 {
-	return c->start == c->end && sn_outq_empty(&c->out) && c->got_request;
+	return c->start == c->end && sn_outq_empty(&c->out);
 }
 
 /* --- the request's body -------------------------------------------------------------------------

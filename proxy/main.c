@@ -31,6 +31,7 @@ struct options {
 	enum sn_log_format format;
 };
 
+__attribute__((visibility("default"))) /* libc looks for it */
 const char *argp_program_version = "sennit-proxy " SN_VERSION;
 
 static const struct argp_option option_list[] = {

@@ -9,7 +9,7 @@ enum sn_balance_algorithm { SN_BALANCE_PEAK_EWMA, SN_BALANCE_ROUND_ROBIN };
 
 struct sn_policy {
 	enum sn_balance_algorithm algorithm;
-	uint32_t max_connections; /* per worker and endpoint set */
+	uint32_t max_connections; /* to each endpoint, per worker */
 	uint32_t max_pending;	  /* requests waiting for a connection */
 	uint64_t idle_timeout_ms; /* of pooled connections */
 };

@@ -241,9 +241,10 @@ int sn_stream_connect(struct sn_stream *s, struct sn_loop *l, const struct sn_ad
 		return rc;
 	s->connecting = true;
 	if (connect(fd, (struct sockaddr *)&ss, n) && errno != EINPROGRESS) {
-		/* told later, as any other failure: by a timer that is due at once */
+		/* Told later, as any other failure: by a timer that is due at once. Not by epoll,
+		 * for which a socket that never began to connect is writable and without error. */
 		s->error = errno;
-		timeout_ms = 0;
+		sn_loop_del(l, &s->io);
 		if (sn_loop_timer(l, &s->connect_timer, 0) == 0)
 			return 0;
 		sn_stream_close(s, true);

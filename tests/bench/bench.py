@@ -169,15 +169,16 @@ def load(port, connections, seconds, cores):
     bad = re.search(r"Non-2xx.*|Socket errors.*", done)
     if bad:
         raise SystemExit(f"bench: port {port}: {bad[0]}")
-    requests, transferred = re.search(r"(\d+) requests in .*, ([\d.]+)([KMG]B) read", done).group(1, 2)
+    requests = int(re.search(r"(\d+) requests in ", done)[1])
+    if not requests:
+        raise SystemExit(f"bench: port {port} answered nothing in {seconds} s; is the machine busy?\n{done}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])
 
     def latency(p):
         value, unit = re.search(rf"{p}%\s+([\d.]+)(us|ms|s)\b", done).groups()
         return float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
 
-    assert transferred
-    return int(requests), rate, latency(50), latency(99)
+    return requests, rate, latency(50), latency(99)
 
 
 def ask_many(port, connections, each):

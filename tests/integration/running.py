@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts the real programs on loopback and gives tests origins that record what reaches them.
 Every wait has a deadline; nothing sleeps for a guess."""
+import atexit
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -110,6 +112,7 @@ class Proxy:
 
     def __init__(self, text, args=(), wait=True, **values):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sennit-test-"))
+        atexit.register(shutil.rmtree, self.dir, True)
         self.port, self.admin = free_ports(2)
         self.values = dict(values, port=self.port, admin=self.admin)
         self.config = self.dir / "config.yaml"

@@ -3,6 +3,7 @@
 namespaces joined by a veth pair, a pod in one, a peer in the other. Needs root."""
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ drain: {{propagation: 0s}}
 listeners:
 - {{name: outbound, address: ["127.0.0.1:4140", "[::1]:4140"], direction: outbound, transparent: true}}
 - {{name: inbound, address: "[::]:4143", direction: inbound, transparent: true}}
+timeouts: {{detect: 2s}}
 services:
 - name: web
   addresses: ["{PEER4}", "{PEER6}"]
@@ -44,6 +46,38 @@ class H(http.server.BaseHTTPRequestHandler):
 class S(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 S(("::", int(sys.argv[2])), H).serve_forever()
+"""
+# Greets first (so does SMTP), then echoes; with "quiet" it only echoes.
+ECHO = """
+import socket, sys, threading
+def serve(c):
+    if sys.argv[2] == "greet":
+        c.sendall(b"220 hello\\r\\n")
+    while data := c.recv(65536):
+        c.sendall(data)
+    c.close()
+s = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+"""
+# Connects, sends what stands on the command line in hex, prints what comes until the end (half-closing first).
+TALK = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+s.settimeout(8)
+began, first, data = time.monotonic(), None, b""
+if sys.argv[3] == "listen":
+    data = s.recv(65536)
+    print(f"{time.monotonic() - began:.3f}", data)
+    sys.exit()
+try:
+    s.sendall(bytes.fromhex(sys.argv[3]))
+    s.shutdown(socket.SHUT_WR)
+    while got := s.recv(65536):
+        data += got
+    print("end", data)
+except OSError:  # ENOTCONN: it came before the shutdown
+    print("reset", data)
 """
 
 
@@ -84,6 +118,18 @@ class Pod:
     def get(self, ns, url):
         return self.inside(ns, "curl", "-gsS", "-m", "5", url, check=False).stdout
 
+    def echo(self, ns, port, how):
+        self.spawn(ns, sys.executable, "-c", ECHO, str(port), how)
+
+    def talk(self, ns, address, port, raw):
+        """"end b'...'" or "reset b'...'"; with raw None the seconds until the first bytes, and these."""
+        return self.inside(ns, sys.executable, "-c", TALK, address, str(port), "listen" if raw is None else raw.hex(),
+                           check=False).stdout.strip()
+
+    def metric(self, name):
+        text = self.get(self.pod, "http://127.0.0.1:4191/metrics")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
     def close(self):
         for p in self.processes:
             p.terminate()
@@ -91,6 +137,7 @@ class Pod:
             p.wait(10)
         for ns in (self.pod, self.peer):
             self.run("ip", "netns", "del", ns, check=False)
+        shutil.rmtree(self.dir, True)
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +157,16 @@ def pod():
         p.serve(p.peer, "peer", 9999)
         p.serve(p.pod, "app", 8080)
         p.serve(p.pod, "app", 7777)
+        p.echo(p.peer, 2525, "greet")
+        p.echo(p.peer, 7000, "quiet")
+        p.echo(p.pod, 2526, "greet")
+        p.echo(p.pod, 7001, "quiet")
         p.spawn(p.pod, str(proxy), "--config", str(p.dir / "config.yaml"), uid=2102)
         wait_for(lambda: p.get(p.pod, "http://127.0.0.1:4191/ready") == "ready\n", what="the proxy")
         wait_for(lambda: p.get(p.peer, "http://127.0.0.1:80/") and p.get(p.peer, "http://127.0.0.1:9999/")
-                 and p.get(p.pod, "http://127.0.0.1:8080/") and p.get(p.pod, "http://127.0.0.1:7777/"),
+                 and p.get(p.pod, "http://127.0.0.1:8080/") and p.get(p.pod, "http://127.0.0.1:7777/")
+                 and all(p.talk(ns, "127.0.0.1", port, b"x").endswith("x'")
+                         for ns, port in ((p.peer, 2525), (p.peer, 7000), (p.pod, 2526), (p.pod, 7001))),
                  what="the servers")
         yield p
     finally:
@@ -142,6 +195,61 @@ def test_inbound_reaches_the_application_through_the_proxy(pod, address):
     assert inbound() == before + 1
     assert pod.get(pod.peer, f"http://{address}:7777/") == "app - /"
     assert inbound() == before + 1
+
+
+HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"
+
+
+@pytest.mark.parametrize("address", [PEER4, PEER6])
+@pytest.mark.parametrize("raw", [HELLO, b"\0\1\2 what", b"EHLO me\r\n"], ids=["tls", "bytes", "text"])
+def test_what_is_not_http_is_relayed_to_where_it_was_going(pod, address, raw):
+    before = pod.metric('sennit_relayed_total{direction="outbound"}')
+    assert pod.talk(pod.pod, address, 7000, raw) == f"end {raw!r}"
+    assert pod.metric('sennit_relayed_total{direction="outbound"}') == before + 1
+
+
+@pytest.mark.parametrize("address", [POD4, POD6])
+@pytest.mark.parametrize("raw", [HELLO], ids=["tls"])
+def test_and_so_it_is_inbound(pod, address, raw):
+    before = pod.metric('sennit_relayed_total{direction="inbound"}')
+    assert pod.talk(pod.peer, address, 7001, raw) == f"end {raw!r}"
+    assert pod.metric('sennit_relayed_total{direction="inbound"}') == before + 1
+
+
+@pytest.mark.parametrize("where, address, port", [("pod", PEER4, 2525), ("pod", PEER6, 2525), ("peer", POD4, 2526)])
+def test_a_server_that_speaks_first_is_heard_at_once(pod, where, address, port):
+    seconds, greeting = pod.talk(getattr(pod, where), address, port, None).split(" ", 1)
+    assert greeting == "b'220 hello\\r\\n'"
+    assert float(seconds) < 1.5  # timeouts.detectDial, not timeouts.detect
+
+
+def test_a_client_that_thinks_for_a_while_is_routed_all_the_same(pod):
+    """Longer than detectDial: the connection that was dialled for it is given up, the request is routed."""
+    script = ("import socket, sys, time\ns = socket.create_connection((sys.argv[1], 80), 5)\ntime.sleep(0.5)\n"
+              "s.sendall(b'GET /late HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
+              "data = b''\nwhile got := s.recv(65536): data += got\nprint(data.split(b'\\r\\n\\r\\n')[1].decode())")
+    for address in (PEER4, PEER6):
+        assert pod.inside(pod.pod, sys.executable, "-c", script, address).stdout.strip() == "peer mesh /late"
+
+
+def test_bytes_to_nobody_are_reset(pod):
+    before = pod.metric('sennit_refused_total{reason="connect"}')
+    assert pod.talk(pod.pod, PEER4, 81, HELLO).startswith("reset")
+    assert pod.metric('sennit_refused_total{reason="connect"}') == before + 1
+
+
+@pytest.mark.parametrize("address", [POD4, f"[{POD6}]"])
+def test_changing_the_proxy_is_for_loopback_only(pod, address):
+    def status(ns, host, method, path):
+        return pod.inside(ns, "curl", "-gsS", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
+                          f"http://{host}:4191{path}", check=False).stdout
+
+    for path in ("/drain", "/shutdown"):
+        assert status(pod.peer, address, "POST", path) == "403"
+        assert status(pod.peer, address, "GET", path) == "405"
+        assert status(pod.pod, "127.0.0.1", "GET", path) == "405"
+    for path in ("/live", "/ready", "/metrics", "/config"):
+        assert status(pod.peer, address, "GET", path) == "200"
 
 
 def test_the_proxys_own_ports_lead_nowhere_else(pod):

@@ -486,8 +486,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		opt.bin = arg;
 		break;
 	case 's':
-		if (sn_num_u64(sn_slice_cstr(arg), 86400, &opt.seconds))
-			argp_error(state, "--seconds: 0 to 86400");
+		if (sn_num_u64(sn_slice_cstr(arg), 86400, &opt.seconds) || opt.seconds == 0)
+			argp_error(state, "--seconds: 1 to 86400");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -508,6 +508,7 @@ int main(int argc, char **argv)
 	struct sigaction sa = {.sa_handler = on_signal};
 	unsigned p[12];
 
+	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &opt);
 	if (!opt.bin)
 		return 2;

@@ -94,7 +94,7 @@ static void test_accepted(void **state)
 		{BASE "content-length: 0\n", OUT "content-length: 0\r\n\r\n"},
 		{BASE "expect: 100-Continue\n", OUT "expect: 100-Continue\r\n\r\nexpects"},
 		{":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /\n:authority: a\n",
-		 "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\nupgrade to websocket"},
+		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nupgrade to websocket"},
 	};
 
 	(void)state;
@@ -115,7 +115,7 @@ static void test_bodies(void **state)
 		{BASE "content-length: \n", "bad-content-length"},
 		{BASE "content-length: 00000000000000000007\n", "bad-content-length"},
 		{":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /\n:authority: a\n",
-		 "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\nupgrade to websocket"},
+		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nupgrade to websocket"},
 	};
 
 	(void)state;
