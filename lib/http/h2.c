@@ -581,7 +581,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	if (sn_buf_reserve(h2->out, FRAME_HEAD + n) != 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	(void)sn_buf_append(h2->out, head, FRAME_HEAD);
-	(void)sn_buf_append(h2->out, s->send.data + s->send.start, n);
+	(void)sn_buf_append(h2->out, sn_buf_slice(&s->send).p, n);
 	sn_buf_consume(&s->send, n);
 	sn_h2_guard_sent_data(&h2->guard, (uint32_t)n);
 	if (s->wants_drained && sn_buf_len(&s->send) <= s->low_mark) {
@@ -1010,12 +1010,10 @@ static int give(struct sn_h2 *h2, const char *p, size_t n)
 {
 	ssize_t used = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)p, n);
 
-	if (used == NGHTTP2_ERR_FLOODED)
-		return fail(h2, SN_ELIMIT, NGHTTP2_ENHANCE_YOUR_CALM, "control-flood");
-	if (used == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
-		return fail(h2, SN_EPROTO, NGHTTP2_PROTOCOL_ERROR, "bad-preface");
-	if (used < 0)
+	if (used == NGHTTP2_ERR_NOMEM || used == NGHTTP2_ERR_CALLBACK_FAILURE)
 		return h2->rc != 0 ? h2->rc : fail_memory(h2);
+	if (used < 0) /* its own limits, which lie behind ours */
+		return fail(h2, SN_ELIMIT, NGHTTP2_ENHANCE_YOUR_CALM, "control-flood");
 	return h2->rc;
 }
 
@@ -1033,36 +1031,50 @@ static int take_magic(struct sn_h2 *h2, struct sn_slice *in)
 	return rc;
 }
 
-/* Takes what is there of one frame. */
-static int take_frame(struct sn_h2 *h2, struct sn_slice *in)
+/* Takes what is there of a frame's head. nghttp2 gets it whole: it counts the pieces of a
+ * CONTINUATION's head as so many CONTINUATIONs. Head and payload go in one call when they can. */
+static int take_head(struct sn_h2 *h2, struct sn_slice *in)
 {
-	size_t head = 0, n;
+	size_t n = FRAME_HEAD - h2->n_frame_head;
+	const char *p = in->p;
+	bool split = h2->n_frame_head > 0;
 	int rc;
 
-	if (h2->payload_left == 0) {
-		head = FRAME_HEAD - h2->n_frame_head;
-		if (head > in->n)
-			head = in->n;
-		memcpy(h2->frame_head + h2->n_frame_head, in->p, head);
-		h2->n_frame_head += head;
-		if (h2->n_frame_head == FRAME_HEAD) {
-			h2->n_frame_head = 0;
-			rc = inspect(h2);
-			if (rc != 0)
-				return rc;
-			h2->payload_left = h2->frame.length;
-		}
-	}
-	n = in->n - head < h2->payload_left ? in->n - head : h2->payload_left;
-	if (h2->frame.type == SN_H2_FRAME_PRIORITY) {
-		rc = check_dependency(h2, sn_slice(in->p + head, n));
-		if (rc != 0)
-			return rc;
-	}
-	rc = give(h2, in->p, head + n);
+	if (n > in->n)
+		n = in->n;
+	memcpy(h2->frame_head + h2->n_frame_head, p, n);
+	h2->n_frame_head += n;
+	in->p += n;
+	in->n -= n;
+	if (h2->n_frame_head < FRAME_HEAD)
+		return 0;
+	h2->n_frame_head = 0;
+	rc = inspect(h2);
+	if (rc != 0)
+		return rc;
+	h2->payload_left = h2->frame.length;
+	if (split || h2->payload_left == 0 || h2->frame.type == SN_H2_FRAME_PRIORITY)
+		return give(h2, (const char *)h2->frame_head, FRAME_HEAD);
+	n = in->n < h2->payload_left ? in->n : h2->payload_left;
+	rc = give(h2, p, FRAME_HEAD + n);
 	h2->payload_left -= n;
-	in->p += head + n;
-	in->n -= head + n;
+	in->p += n;
+	in->n -= n;
+	return rc;
+}
+
+static int take_payload(struct sn_h2 *h2, struct sn_slice *in)
+{
+	size_t n = in->n < h2->payload_left ? in->n : h2->payload_left;
+	int rc = 0;
+
+	if (h2->frame.type == SN_H2_FRAME_PRIORITY)
+		rc = check_dependency(h2, sn_slice(in->p, n));
+	if (rc == 0)
+		rc = give(h2, in->p, n);
+	h2->payload_left -= n;
+	in->p += n;
+	in->n -= n;
 	return rc;
 }
 
@@ -1076,7 +1088,9 @@ int sn_h2_feed(struct sn_h2 *h2, struct sn_slice in, uint64_t now_ms)
 		sn_h2_guard_init(&h2->guard, h2->set.trusted || h2->role == SN_H2_CLIENT, now_ms);
 	}
 	while (rc == 0 && in.n > 0)
-		rc = h2->magic_left > 0 ? take_magic(h2, &in) : take_frame(h2, &in);
+		rc = h2->magic_left > 0	    ? take_magic(h2, &in)
+		     : h2->payload_left > 0 ? take_payload(h2, &in)
+					    : take_head(h2, &in);
 	if (rc == 0 && nghttp2_session_get_outbound_queue_size(h2->ng) >
 			       BACKLOG_FRAMES + (size_t)h2->n_streams * 2)
 		rc = fail(h2, SN_ELIMIT, NGHTTP2_ENHANCE_YOUR_CALM, "unread-frames");

@@ -274,10 +274,12 @@ static int join_cookies(struct sn_h2_fields *f)
 
 		if (!is_live_cookie(h))
 			continue;
+		h->flags |= SN_HDR_DROPPED;
+		if (h->value.n == 0)
+			continue; /* or the sum would end in a blank */
 		if (n++ > 0)
 			p = put(p, "; ", 2);
 		p = put(p, f->text.data + f->text.start + (uintptr_t)h->value.p, h->value.n);
-		h->flags |= SN_HDR_DROPPED;
 	}
 	used = (size_t)(p - (f->text.data + f->text.end));
 	put(p, "\r\n", 2);
