@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "http/h2_fields.h"
 #include "http/h2_guard.h"
+#include "http/h2_mem.h"
 
 /* Not in every nghttp2 that we build with: NULL where the library has not got it. */
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst,
@@ -102,6 +103,8 @@ struct sn_h2 {
 	struct sn_buf *out;
 	size_t max_out;
 
+	struct sn_h2_mem mem; /* nghttp2's */
+
 	nghttp2_nv *nv; /* scratch for what is submitted */
 	size_t nv_cap;
 };
@@ -114,7 +117,8 @@ static int fail(struct sn_h2 *h2, int code, uint32_t h2_error, const char *failu
 		return h2->rc;
 	h2->rc = -code;
 	h2->failure = failure;
-	(void)nghttp2_session_terminate_session(h2->ng, h2_error);
+	if (!h2->no_memory)
+		(void)nghttp2_session_terminate_session(h2->ng, h2_error);
 	return h2->rc;
 }
 
@@ -123,6 +127,8 @@ static int fail_budget(struct sn_h2 *h2)
 	return fail(h2, SN_ELIMIT, NGHTTP2_ENHANCE_YOUR_CALM, h2->guard.failure);
 }
 
+/* nghttp2 cannot be trusted after an allocation of its own has failed (one path frees an item that
+ * it still has): from here on it is not called again, and its memory is dropped whole. */
 static int fail_memory(struct sn_h2 *h2)
 {
 	h2->no_memory = true;
@@ -228,7 +234,8 @@ static void reset_now(struct sn_h2 *h2, struct stream *s, uint32_t code)
 	s->resetting = true;
 	s->reset_code = code;
 	note_reset(h2, s->pub.id);
-	if (nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, s->pub.id, code) != 0)
+	if (!h2->no_memory &&
+	    nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, s->pub.id, code) != 0)
 		(void)fail_memory(h2);
 }
 
@@ -266,7 +273,7 @@ static void malformed(struct sn_h2 *h2, struct stream *s, const char *reason)
 
 void sn_h2_consume(struct sn_h2_stream *pub, size_t n)
 {
-	if (n > 0 && !pub->remote_ended && !stream_of(pub)->resetting &&
+	if (n > 0 && !pub->remote_ended && !stream_of(pub)->resetting && !pub->h2->no_memory &&
 	    nghttp2_session_consume_stream(pub->h2->ng, pub->id, n) != 0)
 		(void)fail_memory(pub->h2);
 }
@@ -414,7 +421,7 @@ static int submit_final(struct stream *s, size_t n_nv, bool end)
 	int rc = nghttp2_submit_response(h2->ng, s->pub.id, h2->nv, n_nv, end ? NULL : &provider);
 
 	if (rc != 0)
-		return -SN_ENOMEM;
+		return fail_memory(s->pub.h2);
 	s->pub.local_ended |= end;
 	return 0;
 }
@@ -431,7 +438,7 @@ int sn_h2_submit_response(struct sn_h2_stream *pub, const struct sn_response *re
 		return 0;
 	if (status == 101)
 		status = 200; /* an upgrade's yes to an extended CONNECT (RFC 8441 5) */
-	if (nv_reserve(h2, resp->headers.n + 1) != 0)
+	if (h2->no_memory || nv_reserve(h2, resp->headers.n + 1) != 0)
 		return -SN_ENOMEM;
 	digits[0] = (char)('0' + status / 100 % 10);
 	digits[1] = (char)('0' + status / 10 % 10);
@@ -441,7 +448,7 @@ int sn_h2_submit_response(struct sn_h2_stream *pub, const struct sn_response *re
 	if (status >= 200)
 		return submit_final(s, n, end);
 	return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, pub->id, NULL, h2->nv, n, NULL) < 0
-		       ? -SN_ENOMEM
+		       ? fail_memory(h2)
 		       : 0;
 }
 
@@ -449,11 +456,11 @@ int sn_h2_submit_response(struct sn_h2_stream *pub, const struct sn_response *re
 
 static int resume(struct stream *s)
 {
-	if (!s->deferred)
+	if (!s->deferred || s->pub.h2->no_memory)
 		return 0;
 	s->deferred = false;
 	return nghttp2_session_resume_data(s->pub.h2->ng, s->pub.id) == NGHTTP2_ERR_NOMEM
-		       ? -SN_ENOMEM
+		       ? fail_memory(s->pub.h2)
 		       : 0;
 }
 
@@ -631,6 +638,8 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, in
 
 int sn_h2_pull(struct sn_h2 *h2, struct sn_buf *out, size_t max_bytes)
 {
+	if (h2->no_memory)
+		return -SN_ENOMEM;
 	h2->out = out;
 	h2->max_out = max_bytes;
 	while (sn_buf_len(out) < max_bytes) {
@@ -647,7 +656,7 @@ int sn_h2_pull(struct sn_h2 *h2, struct sn_buf *out, size_t max_bytes)
 
 bool sn_h2_wants_write(const struct sn_h2 *h2)
 {
-	return nghttp2_session_want_write(h2->ng) != 0;
+	return !h2->no_memory && nghttp2_session_want_write(h2->ng) != 0;
 }
 
 bool sn_h2_is_over(const struct sn_h2 *h2)
@@ -1119,8 +1128,29 @@ static nghttp2_option *make_options(void)
 	return o;
 }
 
+static void *mem_get(size_t n, void *user)
+{
+	return sn_h2_mem_get(user, n);
+}
+
+static void mem_put(void *p, void *user)
+{
+	sn_h2_mem_put(user, p);
+}
+
+static void *mem_zeroed(size_t n, size_t size, void *user)
+{
+	return sn_h2_mem_zeroed(user, n, size);
+}
+
+static void *mem_resize(void *p, size_t n, void *user)
+{
+	return sn_h2_mem_resize(user, p, n);
+}
+
 static int make_session(struct sn_h2 *h2)
 {
+	nghttp2_mem mem = {&h2->mem, mem_get, mem_put, mem_zeroed, mem_resize};
 	nghttp2_option *o = make_options();
 	nghttp2_session_callbacks *cb = NULL;
 	int rc = -1;
@@ -1135,8 +1165,9 @@ static int make_session(struct sn_h2 *h2)
 		nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 		nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
 		nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
-		rc = h2->role == SN_H2_SERVER ? nghttp2_session_server_new2(&h2->ng, cb, h2, o)
-					      : nghttp2_session_client_new2(&h2->ng, cb, h2, o);
+		rc = h2->role == SN_H2_SERVER
+			     ? nghttp2_session_server_new3(&h2->ng, cb, h2, o, &mem)
+			     : nghttp2_session_client_new3(&h2->ng, cb, h2, o, &mem);
 	}
 	nghttp2_session_callbacks_del(cb);
 	nghttp2_option_del(o);
@@ -1180,7 +1211,9 @@ struct sn_h2 *sn_h2_new(enum sn_h2_role role, const struct sn_h2_settings *setti
 	sn_list_init(&h2->streams);
 	sn_list_init(&h2->free_streams);
 	sn_h2_fields_init(&h2->trailers);
+	sn_h2_mem_init(&h2->mem);
 	if (make_session(h2) != 0 || submit_settings(h2) != 0) {
+		h2->no_memory = true;
 		sn_h2_free(h2);
 		return NULL;
 	}
@@ -1203,9 +1236,11 @@ void sn_h2_free(struct sn_h2 *h2)
 		s->resetting = true;
 		tell_closed(h2, s, NGHTTP2_CANCEL, false);
 	}
-	nghttp2_session_del(h2->ng);
+	if (!h2->no_memory)
+		nghttp2_session_del(h2->ng);
 	for (struct sn_list *l; (l = sn_list_first(&h2->free_streams));)
 		stream_free(sn_list_entry(l, struct stream, link));
+	sn_h2_mem_done(&h2->mem);
 	sn_h2_fields_done(&h2->trailers);
 	free(h2->nv);
 	free(h2);
@@ -1220,6 +1255,7 @@ void sn_h2_trim(struct sn_h2 *h2)
 		sn_h2_fields_done(&h2->trailers);
 		sn_h2_fields_init(&h2->trailers);
 	}
+	sn_h2_mem_trim(&h2->mem);
 	free(h2->nv);
 	h2->nv = NULL;
 	h2->nv_cap = 0;
@@ -1242,19 +1278,20 @@ uint32_t sn_h2_n_streams(const struct sn_h2 *h2)
 
 void sn_h2_ping(struct sn_h2 *h2)
 {
-	if (nghttp2_submit_ping(h2->ng, NGHTTP2_FLAG_NONE, NULL) != 0)
+	if (!h2->no_memory && nghttp2_submit_ping(h2->ng, NGHTTP2_FLAG_NONE, NULL) != 0)
 		(void)fail_memory(h2);
 }
 
 void sn_h2_shutdown_notice(struct sn_h2 *h2)
 {
-	if (h2->role == SN_H2_SERVER && nghttp2_submit_shutdown_notice(h2->ng) != 0)
+	if (h2->role == SN_H2_SERVER && !h2->no_memory &&
+	    nghttp2_submit_shutdown_notice(h2->ng) != 0)
 		(void)fail_memory(h2);
 }
 
 void sn_h2_shutdown(struct sn_h2 *h2)
 {
-	if (h2->leaving)
+	if (h2->leaving || h2->no_memory)
 		return;
 	h2->leaving = true;
 	if (nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE,
@@ -1266,5 +1303,6 @@ void sn_h2_shutdown(struct sn_h2 *h2)
 void sn_h2_terminate(struct sn_h2 *h2, enum sn_h2_error code)
 {
 	h2->leaving = true;
-	(void)nghttp2_session_terminate_session(h2->ng, (uint32_t)code);
+	if (!h2->no_memory)
+		(void)nghttp2_session_terminate_session(h2->ng, (uint32_t)code);
 }

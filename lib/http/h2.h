@@ -97,7 +97,8 @@ void sn_h2_free(struct sn_h2 *h2);
 
 /* Takes bytes as they came, any split. @now_ms: for budgets that refill. Returns 0, or -SN_EPROTO,
  * -SN_ELIMIT (a budget is used up: sn_h2_failure says which), -SN_ENOMEM: the connection is over, a
- * GOAWAY waits to be pulled, feed no more. */
+ * GOAWAY waits to be pulled (not without memory), feed no more. A breach that the library finds by
+ * itself may show only behind the next pull: then sn_h2_is_over. */
 int sn_h2_feed(struct sn_h2 *h2, struct sn_slice in, uint64_t now_ms);
 /* Why feed failed: a stable short word ("ping-flood", "reset-flood", "bad-preface" ...), or NULL.
  */

@@ -67,6 +67,7 @@ void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint
 		cap = 0;
 	}
 	sn_buf_reset(&text);
+	(void)sn_buf_reserve(&text, 512); /* at once what most need; a failure shows later */
 	*f = (struct sn_h2_fields){.section = section,
 				   .text = text,
 				   .v = v,
@@ -215,7 +216,9 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 		return refuse(f, "bad-header-name");
 	if (!value_valid(value))
 		return refuse(f, "bad-header-value");
-	if (reserve_fields(f, f->n + 1) != 0 || sn_buf_reserve(&f->text, line) != 0)
+	if (f->n == f->cap && reserve_fields(f, f->n + 1) != 0)
+		return -SN_ENOMEM;
+	if (f->text.cap - f->text.end < line && sn_buf_reserve(&f->text, line) != 0)
 		return -SN_ENOMEM;
 	f->regular = true;
 	at = sn_buf_len(&f->text);
