@@ -23,8 +23,10 @@ extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, u
 
 #define FRAME_HEAD 9
 #define DEFAULT_PEER_STREAMS 100 /* until its SETTINGS come */
-/* Streams that we reset not long ago: their frames may still be on the way. */
-#define RECENT_RESETS 256
+/* Streams that we reset not long ago, whose frames may still be on the way: twice as many as may be
+ * open, within these. */
+#define RESETS_MIN 64
+#define RESETS_MAX 4096
 #define KEEP_STREAMS 64
 #define KEEP_SEND_BYTES 16384
 /* Frames that wait for a peer that does not read: acknowledgements and resets, mostly. */
@@ -56,6 +58,7 @@ struct stream {
 	bool end_sent; /* our END_STREAM has left */
 	bool reset_after_end;
 	bool never_sent; /* a request that nghttp2 gave up before it left */
+	bool answered;	 /* a response head came, 1xx included */
 	bool connect;	 /* extended CONNECT */
 };
 
@@ -96,8 +99,8 @@ struct sn_h2 {
 	bool section_bad;
 	uint32_t n_dropped; /* fields of it that were too much */
 
-	int32_t resets[RECENT_RESETS];
-	uint32_t n_resets;
+	int32_t *resets; /* a ring of ids; server only */
+	uint32_t n_resets, cap_resets;
 
 	/* pull */
 	struct sn_buf *out;
@@ -218,12 +221,13 @@ static void tell_closed(struct sn_h2 *h2, struct stream *s, uint32_t error, bool
 
 static void note_reset(struct sn_h2 *h2, int32_t id)
 {
-	h2->resets[h2->n_resets++ % RECENT_RESETS] = id;
+	if (h2->cap_resets > 0)
+		h2->resets[h2->n_resets++ % h2->cap_resets] = id;
 }
 
 static bool was_reset(const struct sn_h2 *h2, int32_t id)
 {
-	for (size_t i = 0; i < RECENT_RESETS; i++)
+	for (uint32_t i = 0; i < h2->cap_resets; i++)
 		if (h2->resets[i] == id)
 			return true;
 	return false;
@@ -681,6 +685,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	if (h2->role == SN_H2_SERVER && !s) {
 		nghttp2_extpri fair = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
 
+		if (h2->leaving)
+			return 0; /* above our GOAWAY's last stream: not ours to process */
 		s = stream_get(h2);
 		if (!s)
 			return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -790,6 +796,7 @@ static int response_came(struct sn_h2 *h2, struct stream *s)
 	}
 	if (rc != 0)
 		return rc;
+	s->answered = true;
 	s->pub.head_done = resp.status >= 200;
 	s->has_length = resp.framing == SN_FRAMING_LENGTH ||
 			(resp.framing == SN_FRAMING_NONE && !resp.upgrade);
@@ -950,7 +957,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 	else if (error == NGHTTP2_NO_ERROR)
 		sn_h2_guard_earn(&h2->guard, SN_H2_BUDGET_RESET, 1);
 	tell_closed(h2, s, error,
-		    h2->role == SN_H2_CLIENT && !s->resetting && (refused || s->never_sent));
+		    h2->role == SN_H2_CLIENT && !s->resetting &&
+			    (s->never_sent || (refused && !s->answered)));
 	return 0;
 }
 
@@ -1196,6 +1204,21 @@ static int submit_settings(struct sn_h2 *h2)
 						     (int32_t)set->connection_window);
 }
 
+static int make_ring(struct sn_h2 *h2)
+{
+	uint32_t n = h2->set.max_streams < RESETS_MAX / 2 ? h2->set.max_streams * 2 : RESETS_MAX;
+
+	if (h2->role == SN_H2_CLIENT)
+		return 0;
+	if (n < RESETS_MIN)
+		n = RESETS_MIN;
+	h2->resets = calloc(n, sizeof(*h2->resets));
+	if (!h2->resets)
+		return -1;
+	h2->cap_resets = n;
+	return 0;
+}
+
 struct sn_h2 *sn_h2_new(enum sn_h2_role role, const struct sn_h2_settings *settings,
 			const struct sn_h2_events *ev, void *user)
 {
@@ -1212,7 +1235,7 @@ struct sn_h2 *sn_h2_new(enum sn_h2_role role, const struct sn_h2_settings *setti
 	sn_list_init(&h2->free_streams);
 	sn_h2_fields_init(&h2->trailers);
 	sn_h2_mem_init(&h2->mem);
-	if (make_session(h2) != 0 || submit_settings(h2) != 0) {
+	if (make_ring(h2) != 0 || make_session(h2) != 0 || submit_settings(h2) != 0) {
 		h2->no_memory = true;
 		sn_h2_free(h2);
 		return NULL;
@@ -1242,6 +1265,7 @@ void sn_h2_free(struct sn_h2 *h2)
 		stream_free(sn_list_entry(l, struct stream, link));
 	sn_h2_mem_done(&h2->mem);
 	sn_h2_fields_done(&h2->trailers);
+	free(h2->resets);
 	free(h2->nv);
 	free(h2);
 }

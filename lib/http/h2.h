@@ -145,7 +145,8 @@ uint32_t sn_h2_n_streams(const struct sn_h2 *h2);
 /* Queues a PING; `pong` answers. */
 void sn_h2_ping(struct sn_h2 *h2);
 /* Orderly end in two steps (RFC 9113 6.8): first a notice that more is not wanted, then, one round
- * trip or a second later, the last id. Streams below it finish; then sn_h2_is_over. */
+ * trip or a second later, the last id. Streams below it finish; then sn_h2_is_over. A client has no
+ * use for the notice: nothing is sent. */
 void sn_h2_shutdown_notice(struct sn_h2 *h2);
 void sn_h2_shutdown(struct sn_h2 *h2);
 /* Gives back the memory that is kept for the next streams; for a session that has gone idle. */

@@ -8,7 +8,7 @@
 #define TRUSTED_SCALE 20
 /* As many as nghttp2 itself allows; 16 KiB each hold any head that is not refused anyway. */
 #define CONTINUATIONS_MAX 8
-#define TINY_BYTES 8
+#define TINY_BYTES 4 /* a gRPC message has 5 at least, a WebSocket frame of a client 6 */
 
 struct budget {
 	uint32_t burst;

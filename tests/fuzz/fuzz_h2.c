@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server session fed anything. What it delivers as a request is written as an HTTP/1 head and
+/* A session of either role fed anything. The head that it delivers is written as an HTTP/1 head and
  * parsed again: both readings must be the same, or somebody behind us reads it another way. */
 #include "tests/fuzz/h1_feed.h"
 
@@ -11,6 +11,7 @@
 
 static uint8_t answers; /* bits that decide how requests are answered */
 static unsigned n_events;
+static bool is_client;
 
 static bool is_kept(const struct sn_header *h)
 {
@@ -89,12 +90,49 @@ static void on_request(struct sn_h2_stream *s, struct sn_request *req, struct sn
 		sn_h2_reset(s, answers & 32 ? SN_H2_NO_ERROR : SN_H2_CANCEL);
 }
 
+static void check_response_round_trip(const struct sn_response *resp, struct sn_slice head,
+				      enum sn_method method)
+{
+	static const struct sn_h1_limits wide = {
+		.head_bytes = 65536, .header_count = 200, .request_line_bytes = 32768};
+	bool chunked = resp->framing == SN_FRAMING_CHUNKED;
+	struct sn_header v[200];
+	struct sn_response again = {.headers = {v, 0, 200}};
+	struct sn_h1_refusal refusal;
+	size_t scanned = 0;
+	struct sn_buf out;
+	int n;
+
+	sn_buf_init(&out, 0);
+	CHECK(sn_headout_response(&out, head, resp, chunked, false) == 0);
+	n = sn_h1_parse_response(sn_buf_slice(&out), &scanned, &wide, method, &again, &refusal);
+	CHECK(n > 0 && (size_t)n == sn_buf_len(&out));
+	CHECK(resp->status == again.status && !again.upgrade);
+	/* Without a body and without a length HTTP/1 reads until the end; then the proxy adds one.
+	 */
+	CHECK(resp->framing == again.framing || resp->framing == SN_FRAMING_NONE);
+	CHECK(resp->framing != SN_FRAMING_LENGTH || resp->content_length == again.content_length);
+	sn_buf_done(&out);
+}
+
+static void on_response(struct sn_h2_stream *s, struct sn_response *resp, struct sn_slice head)
+{
+	n_events++;
+	CHECK(s->user == NULL || s->user == s);
+	CHECK(!s->head_done || resp->status >= 200);
+	s->user = s;
+	if (!resp->upgrade)
+		check_response_round_trip(resp, head, s->id == 3 ? SN_METHOD_HEAD : SN_METHOD_POST);
+	if (answers & 16)
+		sn_h2_reset(s, SN_H2_CANCEL);
+}
+
 static void on_data(struct sn_h2_stream *s, struct sn_slice payload)
 {
 	struct iovec iov = {(void *)(uintptr_t)payload.p, payload.n};
 
 	n_events++;
-	CHECK(s->user == s && !s->remote_ended);
+	CHECK(s->user == s && !s->remote_ended && s->head_done);
 	if (answers & 64)
 		(void)sn_h2_send(s, &iov, 1);
 	sn_h2_consume(s, payload.n);
@@ -112,14 +150,21 @@ static void on_end(struct sn_h2_stream *s, const struct sn_headers *trailers, st
 static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
 {
 	n_events++;
+	if (is_client) {
+		CHECK(error != 0 || (s->remote_ended && s->user == s));
+		return;
+	}
 	CHECK(s->user == s);
 	/* Our own NO_ERROR behind a whole answer is an orderly end as well. */
 	CHECK(error != 0 || s->remote_ended || (answers & 48) == 48);
 	CHECK(!unprocessed);
 }
 
-static const struct sn_h2_events events = {
-	.request = on_request, .data = on_data, .end = on_end, .closed = on_closed};
+static const struct sn_h2_events events = {.request = on_request,
+					   .response = on_response,
+					   .data = on_data,
+					   .end = on_end,
+					   .closed = on_closed};
 
 /* What goes out is whole frames. */
 static void pull(struct sn_h2 *h2, struct sn_buf *out)
@@ -193,6 +238,28 @@ static void put_frames(struct sn_buf *b, struct sn_slice in)
 	}
 }
 
+/* Something to answer: with a body to come, HEAD, a tunnel. */
+static void ask(struct sn_h2 *h2)
+{
+	struct sn_request req = {.method = SN_METHOD_POST,
+				 .method_text = SN_SLICE("POST"),
+				 .path = SN_SLICE("/"),
+				 .authority = SN_SLICE("a")};
+	struct iovec iov = {(void *)(uintptr_t) "body", 4};
+	struct sn_h2_stream *s;
+
+	CHECK(sn_h2_submit_request(h2, &req, false, NULL, &s) == 0);
+	(void)sn_h2_send(s, &iov, 1);
+	if (answers & 1)
+		(void)sn_h2_send_end(s, NULL);
+	req.method = SN_METHOD_HEAD;
+	req.method_text = SN_SLICE("HEAD");
+	CHECK(sn_h2_submit_request(h2, &req, true, NULL, &s) == 0);
+	req.upgrade = true;
+	req.upgrade_to = SN_SLICE("websocket");
+	CHECK(sn_h2_submit_request(h2, &req, false, NULL, &s) == 0);
+}
+
 /* Returns the number of events. */
 static unsigned run(struct sn_slice in, size_t step)
 {
@@ -201,7 +268,8 @@ static unsigned run(struct sn_slice in, size_t step)
 					  .connection_window = 100000,
 					  .header_bytes = 3000,
 					  .header_count = 30};
-	struct sn_h2 *h2 = sn_h2_new(SN_H2_SERVER, &settings, &events, NULL);
+	struct sn_h2 *h2 =
+		sn_h2_new(is_client ? SN_H2_CLIENT : SN_H2_SERVER, &settings, &events, NULL);
 	struct sn_buf out;
 	uint64_t now_ms = 1;
 	int rc = 0;
@@ -209,6 +277,11 @@ static unsigned run(struct sn_slice in, size_t step)
 	CHECK(h2);
 	n_events = 0;
 	sn_buf_init(&out, 0);
+	if (is_client) {
+		ask(h2);
+		(void)sn_h2_pull(h2, &out, 65536);
+		sn_buf_reset(&out);
+	}
 	while (in.n > 0 && rc == 0) {
 		size_t n = in.n < step ? in.n : step;
 		char *copy = exact_copy(in.p, n);
@@ -240,14 +313,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	sn_buf_init(&bytes, 0);
 	in = sn_slice((const char *)data + 2, n - 2);
 	answers = data[1];
-	if (data[0] & 1)
+	is_client = data[0] & 4;
+	if (data[0] & 1 && is_client)
+		sn_buf_append(&bytes, preface + 24, sizeof(preface) - 1 - 24);
+	else if (data[0] & 1)
 		sn_buf_append(&bytes, preface, sizeof(preface) - 1);
 	if (data[0] & 2)
 		put_frames(&bytes, in);
 	else
 		sn_buf_append(&bytes, in.p, in.n);
 	(void)run(sn_buf_slice(&bytes), SIZE_MAX);
-	(void)run(sn_buf_slice(&bytes), 1 + data[0] / 4);
+	(void)run(sn_buf_slice(&bytes), 1 + data[0] / 8);
 	sn_buf_done(&bytes);
 	return 0;
 }

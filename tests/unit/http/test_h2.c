@@ -235,6 +235,37 @@ static void test_crossing_goaway(void **state)
 	pair_done(&p);
 }
 
+/* The request comes between our decision to go and the GOAWAY's leaving: it is told that it was not
+ * processed, so it must not have been. */
+static void test_goaway_not_sent_yet(void **state)
+{
+	(void)state;
+	pair_init(&p, &end_settings, 0);
+	pair_run(&p);
+	(void)pair_request(&p, "POST", "/", true);
+	sn_h2_shutdown(p.s.h2);
+	assert_true(pair_carry(&p, &p.c, &p.s));
+	pair_run(&p);
+	assert_log(&p.s, "");
+	assert_log(&p.c, "goaway closed1:7:unprocessed");
+	pair_done(&p);
+}
+
+/* A refusal behind an answer's head has been processed, whatever it says. */
+static void test_late_refusal(void **state)
+{
+	(void)state;
+	pair_init(&p, &end_settings, 0);
+	(void)pair_request(&p, "POST", "/", true);
+	pair_run(&p);
+	respond(p.s.last, 103, false);
+	pair_run(&p);
+	sn_h2_reset(p.s.last, SN_H2_REFUSED_STREAM);
+	pair_run(&p);
+	assert_log(&p.c, "response1:103 closed1:7");
+	pair_done(&p);
+}
+
 /* One stream's reader stalls: its window bounds what is held, the others go on. */
 static void test_windows(void **state)
 {
@@ -452,6 +483,8 @@ int main(void)
 		cmocka_unit_test(test_early_response),
 		cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_crossing_goaway),
+		cmocka_unit_test(test_goaway_not_sent_yet),
+		cmocka_unit_test(test_late_refusal),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_concurrency),
