@@ -58,7 +58,7 @@ support: $(SUPPORT)
 .PHONY: support
 
 # tests/bench/NAME.c likewise, for `make bench` only.
-$(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o
+$(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,http base,$(OUT)/lib/$(a).a)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^

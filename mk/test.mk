@@ -96,4 +96,7 @@ bench: ## against HAProxy, nginx and Envoy in the same run; BENCH_ARGS=--quick
 	@tools/install-deps build bench
 	@$(MAKE) --no-print-directory all $(BIN)/bench/origin
 	@BIN=$(abspath $(BIN)) tests/bench/run $(BENCH_ARGS)
-.PHONY: bench
+bench-heads: $(BIN)/bench/heads ## instructions per head parsed and written
+	@tools/install-deps build bench
+	@BIN=$(abspath $(BIN)) LEVELS="scalar sse42 avx2" tests/bench/heads
+.PHONY: bench bench-heads

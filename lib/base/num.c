@@ -15,9 +15,18 @@ int sn_num_u64(struct sn_slice s, uint64_t max, uint64_t *ret)
 
 	if (s.n == 0)
 		return -SN_ESYNTAX;
-	for (i = 0; i < s.n; i++)
+	for (i = 0; i < s.n; i++) {
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return -SN_ESYNTAX;
+		v = v * 10 + (uint64_t)(s.p[i] - '0');
+	}
+	if (s.n <= 19) { /* 10^19 - 1 fits */
+		if (v > max)
+			return -SN_ETOOBIG;
+		*ret = v;
+		return 0;
+	}
+	v = 0;
 	for (i = 0; i < s.n; i++)
 		if (__builtin_mul_overflow(v, (uint64_t)10, &v) ||
 		    __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v) || v > max)

@@ -173,7 +173,7 @@ int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body 
 			 struct sn_headers *hs)
 {
 	struct sn_h1_refusal unused;
-	struct sn_h1__cursor c = {.p = in.p, .refusal = &unused, .status = 400};
+	struct sn_h1__cursor c = {.begin = in.p, .p = in.p, .refusal = &unused, .status = 400};
 	int rc;
 
 	hs->n = 0;

@@ -4,8 +4,11 @@
  * a proxy that guesses is one half of request smuggling. */
 #include "http/h1_int.h"
 
+#include <string.h>
+
 #include "base/num.h"
 #include "http/chars.h"
+#include "http/names.h"
 
 /* A Connection field names a handful of things; each name is compared with every field. */
 #define CONNECTION_NAMES_MAX 32
@@ -33,7 +36,7 @@ static int refuse(struct sn_h1__cursor *c, const char *reason)
 	return sn_h1__refuse(c, c->status, reason);
 }
 
-int sn_h1__crlf(struct sn_h1__cursor *c, const char *bad)
+int sn_h1__crlf_or(struct sn_h1__cursor *c, const char *bad)
 {
 	if (c->p == c->end)
 		return -SN_EMORE;
@@ -53,6 +56,11 @@ int sn_h1__version(struct sn_h1__cursor *c, uint16_t status_other, uint8_t *ret_
 	size_t n = (size_t)(c->end - c->p);
 	const char *p = c->p;
 
+	if (n >= 8 && memcmp(p, "HTTP/1.1", 8) == 0) {
+		*ret_minor = 1;
+		c->p += 8;
+		return 0;
+	}
 	for (size_t i = 0; i < 5; i++) {
 		if (i == n)
 			return -SN_EMORE;
@@ -71,6 +79,13 @@ int sn_h1__version(struct sn_h1__cursor *c, uint16_t status_other, uint8_t *ret_
 	c->p += 8;
 	return 0;
 }
+
+#define BIT(id) (UINT32_C(1) << (id))
+#define NOTED                                                                                      \
+	(BIT(SN_HDR_HOST) | BIT(SN_HDR_CONTENT_LENGTH) | BIT(SN_HDR_TRANSFER_ENCODING) |           \
+	 BIT(SN_HDR_CONNECTION) | BIT(SN_HDR_UPGRADE) | BIT(SN_HDR_TE) | BIT(SN_HDR_EXPECT) |      \
+	 BIT(SN_HDR_KEEP_ALIVE) | BIT(SN_HDR_PROXY_CONNECTION) | BIT(SN_HDR_HTTP2_SETTINGS))
+_Static_assert(SN_HDR_COUNT <= 32, "ids do not fit in a mask");
 
 /* Notes what a field means to framing and flags hop-by-hop ones (RFC 9110 7.6.1). */
 static int note_field(struct sn_h1__cursor *c, struct sn_header *h, struct sn_h1__facts *f)
@@ -93,13 +108,14 @@ static int note_field(struct sn_h1__cursor *c, struct sn_header *h, struct sn_h1
 		break;
 	case SN_HDR_CONNECTION:
 		f->n_connection++;
+		f->connection = h->value;
 		break;
 	case SN_HDR_UPGRADE:
 		f->n_upgrade++;
 		f->upgrade = h->value;
 		break;
 	case SN_HDR_TE:
-		if (sn_slice_ieq(h->value, SN_SLICE("trailers")))
+		if (SN_IEQ_LIT(h->value, "trailers"))
 			return 0;
 		break;
 	case SN_HDR_EXPECT:
@@ -116,47 +132,70 @@ static int note_field(struct sn_h1__cursor *c, struct sn_header *h, struct sn_h1
 	return 0;
 }
 
-/* One "name: value CRLF". */
+static int bad_name(struct sn_h1__cursor *c, const char *at)
+{
+	if (at == c->p && (*at == ' ' || *at == '\t'))
+		return refuse(c, "obs-fold");
+	return refuse(c, "bad-header-name");
+}
+
+/* One "name: value CRLF", or what is wrong about it. */
 static int field(struct sn_h1__cursor *c, struct sn_header *h)
 {
-	const char *p = c->p, *end = c->end, *name = p, *value, *stop;
+	const char *name = c->p, *colon, *value, *stop;
 	int rc;
 
-	while (p < end && sn_char_is(*p, SN_CH_TOKEN))
-		p++;
-	if (p == end)
+	colon = sn_char_scan_now->token(c->begin, name, c->end);
+	if (colon == c->end)
 		return -SN_EMORE;
-	if (*p != ':' || p == name) {
-		if (p == name && (*p == ' ' || *p == '\t'))
-			return refuse(c, "obs-fold");
-		return refuse(c, "bad-header-name");
-	}
-	h->name = sn_slice(name, (size_t)(p - name));
-	p++;
-	while (p < end && (*p == ' ' || *p == '\t'))
-		p++;
-	value = p;
-	stop = p = sn_char_skip_value(p, end);
-	c->p = p;
+	if (*colon != ':' || colon == name)
+		return bad_name(c, colon);
+	for (value = colon + 1; value < c->end && (*value == ' ' || *value == '\t'); value++)
+		;
+	c->p = stop = sn_char_scan_now->value(c->begin, value, c->end);
 	rc = sn_h1__crlf(c, "bad-header-value");
 	if (rc != 0)
 		return rc;
 	while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t'))
 		stop--;
+	h->name = sn_slice(name, (size_t)(colon - name));
 	h->value = sn_slice(value, (size_t)(stop - value));
-	h->id = (uint8_t)sn_hdr_lookup(h->name);
-	h->flags = 0;
 	return 0;
 }
 
+/* Looks up the fields from @from to @to and notes what they mean. */
+static inline int note_fields(struct sn_h1__cursor *c, struct sn_header *from, struct sn_header *to,
+			      struct sn_h1__facts *f)
+{
+	for (struct sn_header *h = from; h < to; h++) {
+		int rc;
+
+		h->id = (uint8_t)sn_names_find(h->name);
+		h->flags = 0;
+		if (!f || !(NOTED & BIT(h->id)))
+			continue;
+		rc = note_field(c, h, f);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Whole lines are taken many at a time; the careful way is for what they stop at: the end, a line
+ * that is wrong or has not come yet, and oddities that may be right. */
 int sn_h1__fields(struct sn_h1__cursor *c, struct sn_headers *hs, uint32_t max_count,
 		  struct sn_h1__facts *f)
 {
-	struct sn_header *h = hs->v;
-	uint32_t max = max_count < hs->cap ? max_count : hs->cap;
+	struct sn_header *v = hs->v;
+	uint32_t max = max_count < hs->cap ? max_count : hs->cap, n = 0, noted = 0;
 	int rc;
 
-	for (uint32_t n = 0;; n++, h++) {
+	for (;;) {
+		n += sn_char_scan_now->lines(c->begin, &c->p, c->end, v + n, max - n);
+		rc = note_fields(c, v + noted, v + n, f);
+		if (rc != 0)
+			return rc;
+		noted = n;
 		if (c->p == c->end)
 			return -SN_EMORE;
 		if (*c->p == '\r') {
@@ -166,11 +205,10 @@ int sn_h1__fields(struct sn_h1__cursor *c, struct sn_headers *hs, uint32_t max_c
 		if (n == max)
 			return sn_h1__refuse(c, c->status == 400 ? 431 : c->status,
 					     "too-many-headers");
-		rc = field(c, h);
-		if (rc == 0 && f)
-			rc = note_field(c, h, f);
+		rc = field(c, v + n);
 		if (rc != 0)
 			return rc;
+		n++;
 	}
 }
 
@@ -228,19 +266,19 @@ static bool is_protected(struct sn_slice name)
 static int connection_name(struct sn_h1__cursor *c, struct sn_slice name, struct sn_headers *hs,
 			   struct sn_h1__facts *f)
 {
-	if (sn_slice_ieq(name, SN_SLICE("close"))) {
+	if (SN_IEQ_LIT(name, "close")) {
 		f->close = true;
 		return 0;
 	}
-	if (sn_slice_ieq(name, SN_SLICE("keep-alive"))) {
+	if (SN_IEQ_LIT(name, "keep-alive")) {
 		f->keep_alive = true;
 		return 0;
 	}
-	if (sn_slice_ieq(name, SN_SLICE("upgrade"))) {
+	if (SN_IEQ_LIT(name, "upgrade")) {
 		f->connection_upgrade = true;
 		return 0;
 	}
-	if (sn_slice_ieq(name, SN_SLICE("te")))
+	if (SN_IEQ_LIT(name, "te"))
 		return 0; /* noted with the field itself: "trailers" passes */
 	if (!sn_token_valid(name))
 		return refuse(c, "bad-connection");
@@ -252,7 +290,7 @@ static int connection_name(struct sn_h1__cursor *c, struct sn_slice name, struct
 	return 0;
 }
 
-int sn_h1__connection(struct sn_h1__cursor *c, struct sn_headers *hs, struct sn_h1__facts *f)
+int sn_h1__connection_list(struct sn_h1__cursor *c, struct sn_headers *hs, struct sn_h1__facts *f)
 {
 	uint32_t left = f->n_connection, names = 0;
 
@@ -302,7 +340,7 @@ static int transfer_coding(struct sn_h1__cursor *c, struct sn_slice value)
 	struct sn_slice rest = value, last = {0};
 	bool earlier = false, earlier_chunked = false;
 
-	if (sn_slice_ieq(value, SN_SLICE("chunked")))
+	if (SN_IEQ_LIT(value, "chunked"))
 		return 0;
 	if (value.n == 0 || value.p[value.n - 1] == ',')
 		return refuse(c, "bad-transfer-encoding");
@@ -324,11 +362,9 @@ static int transfer_coding(struct sn_h1__cursor *c, struct sn_slice value)
 	return refuse(c, "bad-transfer-encoding");
 }
 
-int sn_h1__framing(struct sn_h1__cursor *c, const struct sn_h1__facts *f, uint8_t minor,
-		   enum sn_framing *ret_framing, uint64_t *ret_length)
+int sn_h1__framing_of(struct sn_h1__cursor *c, const struct sn_h1__facts *f, uint8_t minor,
+		      enum sn_framing *ret_framing, uint64_t *ret_length)
 {
-	*ret_framing = SN_FRAMING_NONE;
-	*ret_length = 0;
 	if (f->n_transfer > 0) {
 		if (f->n_length > 0)
 			return refuse(c, "two-framings");

@@ -3,6 +3,8 @@
  * why the result does not depend on how the input was split. */
 #include "http/h1_int.h"
 
+#include <string.h>
+
 #include "http/chars.h"
 #include "http/url.h"
 
@@ -58,12 +60,16 @@ static int target_form(struct sn_h1__cursor *c, struct sn_request *req)
 	return absolute_form(c, req);
 }
 
-/* method SP target SP version CRLF, with single spaces. */
-static int request_line(struct sn_h1__cursor *c, struct sn_request *req)
+static int method(struct sn_h1__cursor *c, struct sn_request *req)
 {
 	const char *start = c->p, *p = start, *end = c->end;
-	int rc;
 
+	if (end - p >= 4 && memcmp(p, "GET ", 4) == 0) {
+		req->method_text = sn_slice(p, 3);
+		req->method = SN_METHOD_GET;
+		c->p += 4;
+		return 0;
+	}
 	while (p < end && sn_char_is(*p, SN_CH_TOKEN))
 		p++;
 	if (p - start > METHOD_MAX)
@@ -74,9 +80,20 @@ static int request_line(struct sn_h1__cursor *c, struct sn_request *req)
 		return refuse(c, "bad-request-line");
 	req->method_text = sn_slice(start, (size_t)(p - start));
 	req->method = sn_method_lookup(req->method_text);
-	start = ++p;
-	while (p < end && sn_char_is(*p, SN_CH_TARGET))
-		p++;
+	c->p = p + 1;
+	return 0;
+}
+
+/* method SP target SP version CRLF, with single spaces. */
+static int request_line(struct sn_h1__cursor *c, struct sn_request *req)
+{
+	const char *start, *p, *end = c->end;
+	int rc = method(c, req);
+
+	if (rc != 0)
+		return rc;
+	start = c->p;
+	p = sn_char_scan_now->target(c->begin, start, end);
 	if (p == end)
 		return -SN_EMORE;
 	if (*p != ' ' || p == start) /* a line that ends here is HTTP/0.9 */
@@ -87,6 +104,11 @@ static int request_line(struct sn_h1__cursor *c, struct sn_request *req)
 	if (rc != 0)
 		return rc;
 	c->p = p + 1;
+	if (end - c->p >= 10 && memcmp(c->p, "HTTP/1.1\r\n", 10) == 0) {
+		req->minor = 1;
+		c->p += 10;
+		return 0;
+	}
 	rc = sn_h1__version(c, 505, &req->minor);
 	return rc != 0 ? rc : sn_h1__crlf(c, "bad-request-line");
 }
@@ -133,12 +155,12 @@ static int finish(struct sn_h1__cursor *c, struct sn_h1__facts *f, struct sn_req
 
 	if (rc == 0)
 		rc = sn_h1__framing(c, f, req->minor, &req->framing, &req->content_length);
-	if (rc == 0 && f->n_connection > 0)
+	if (rc == 0)
 		rc = sn_h1__connection(c, &req->headers, f);
 	if (rc != 0)
 		return rc;
 	req->keep_alive = !f->close && (req->minor >= 1 || f->keep_alive);
-	req->expect_continue = req->minor >= 1 && sn_slice_ieq(f->expect, SN_SLICE("100-continue"));
+	req->expect_continue = req->minor >= 1 && SN_IEQ_LIT(f->expect, "100-continue");
 	req->upgrade = f->n_upgrade == 1 && f->connection_upgrade && req->minor >= 1 &&
 		       req->method == SN_METHOD_GET && f->upgrade.n > 0 &&
 		       (req->framing == SN_FRAMING_NONE ||
@@ -159,7 +181,7 @@ static int skip_empty_line(struct sn_h1__cursor *c)
 int sn_h1_parse_request(struct sn_slice in, size_t *scanned, const struct sn_h1_limits *lim,
 			struct sn_request *req, struct sn_h1_refusal *ret_refusal)
 {
-	struct sn_h1__cursor c = {.p = in.p, .refusal = ret_refusal, .status = 400};
+	struct sn_h1__cursor c = {.begin = in.p, .p = in.p, .refusal = ret_refusal, .status = 400};
 	const char *end;
 	struct sn_h1__facts f = {0};
 	bool line_full = false;

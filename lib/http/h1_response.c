@@ -10,13 +10,41 @@ static int refuse(struct sn_h1__cursor *c, const char *reason)
 	return sn_h1__refuse(c, 502, reason);
 }
 
-/* version SP 3DIGIT [SP reason] CRLF; the space is missing often enough to be let go. */
+/* Behind the status: [SP reason] CRLF; the space is missing often enough to be let go. */
+static int reason(struct sn_h1__cursor *c, struct sn_response *resp)
+{
+	const char *p = c->p, *stop;
+
+	if (p == c->end)
+		return -SN_EMORE;
+	if (*p == ' ')
+		p++;
+	else if (*p != '\r')
+		return refuse(c, "bad-status-line");
+	c->p = stop = sn_char_scan_now->value(c->begin, p, c->end);
+	resp->reason = sn_slice(p, (size_t)(stop - p));
+	if (stop > p && (*p <= ' ' || stop[-1] <= ' '))
+		resp->reason = sn_slice_trim(resp->reason);
+	return sn_h1__crlf(c, "bad-status-line");
+}
+
+/* version SP 3DIGIT reason */
 static int status_line(struct sn_h1__cursor *c, struct sn_response *resp)
 {
+	static const char usual[] = "HTTP/1.1 200 OK\r\n";
+	const size_t n_usual = sizeof(usual) - 1;
 	unsigned status = 0;
-	const char *p;
-	int rc = sn_h1__version(c, 502, &resp->minor);
+	const char *p = c->p;
+	int rc;
 
+	if ((size_t)(c->end - p) >= n_usual && memcmp(p, usual, n_usual) == 0) {
+		resp->minor = 1;
+		resp->status = 200;
+		resp->reason = sn_slice(p + 13, 2);
+		c->p += n_usual;
+		return 0;
+	}
+	rc = sn_h1__version(c, 502, &resp->minor);
 	if (rc != 0)
 		return rc;
 	p = c->p;
@@ -31,15 +59,8 @@ static int status_line(struct sn_h1__cursor *c, struct sn_response *resp)
 	if (status < 100)
 		return refuse(c, "bad-status-line");
 	resp->status = (uint16_t)status;
-	if (p == c->end)
-		return -SN_EMORE;
-	if (*p == ' ')
-		p++;
-	else if (*p != '\r')
-		return refuse(c, "bad-status-line");
-	c->p = sn_char_skip_value(p, c->end);
-	resp->reason = sn_slice_trim(sn_slice(p, (size_t)(c->p - p)));
-	return sn_h1__crlf(c, "bad-status-line");
+	c->p = p;
+	return reason(c, resp);
 }
 
 /* RFC 9112 6.3 with regard to what was asked. */
@@ -57,7 +78,7 @@ static int finish(struct sn_h1__cursor *c, struct sn_h1__facts *f, enum sn_metho
 {
 	int rc = sn_h1__framing(c, f, resp->minor, &resp->framing, &resp->content_length);
 
-	if (rc == 0 && f->n_connection > 0)
+	if (rc == 0)
 		rc = sn_h1__connection(c, &resp->headers, f);
 	if (rc != 0)
 		return rc;
@@ -76,7 +97,7 @@ int sn_h1_parse_response(struct sn_slice in, size_t *scanned, const struct sn_h1
 			 enum sn_method request_method, struct sn_response *resp,
 			 struct sn_h1_refusal *ret_refusal)
 {
-	struct sn_h1__cursor c = {.p = in.p, .refusal = ret_refusal, .status = 502};
+	struct sn_h1__cursor c = {.begin = in.p, .p = in.p, .refusal = ret_refusal, .status = 502};
 	struct sn_h1__facts f = {0};
 	int rc;
 

@@ -3,59 +3,16 @@
  * perfect hash (constants found by search over the list; the unit test proves it stays perfect). */
 #include "http/message.h"
 
+#include <string.h>
+
 #include "http/chars.h"
+#include "http/names.h"
 
-#define TCHAR (SN_CH_TOKEN | SN_CH_LOWER_TOKEN)
-#define ALPHA_FLAGS (SN_CH_TOKEN | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME)
-#define LOWER_FLAGS (ALPHA_FLAGS | SN_CH_LOWER_TOKEN)
-
-const uint8_t sn_char_class[256] = {
-	['\t'] = SN_CH_VALUE,
-	[' '] = SN_CH_VALUE,
-	['!'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['"'] = SN_CH_VALUE | SN_CH_TARGET,
-	['#'] = TCHAR | SN_CH_VALUE,
-	['$' ... '\''] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['(' ... ')'] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['*' ... '+'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	[','] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['-' ... '.'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['/'] = SN_CH_VALUE | SN_CH_TARGET,
-	['0' ... '9'] = LOWER_FLAGS | SN_CH_DIGIT | SN_CH_HEX,
-	[':'] = SN_CH_VALUE | SN_CH_TARGET,
-	[';'] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['<'] = SN_CH_VALUE | SN_CH_TARGET,
-	['='] = SN_CH_VALUE | SN_CH_TARGET | SN_CH_REGNAME,
-	['>' ... '@'] = SN_CH_VALUE | SN_CH_TARGET,
-	['A' ... 'F'] = ALPHA_FLAGS | SN_CH_HEX,
-	['G' ... 'Z'] = ALPHA_FLAGS,
-	['[' ... ']'] = SN_CH_VALUE | SN_CH_TARGET,
-	['^'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
-	['_'] = LOWER_FLAGS,
-	['`'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
-	['a' ... 'f'] = LOWER_FLAGS | SN_CH_HEX,
-	['g' ... 'z'] = LOWER_FLAGS,
-	['{'] = SN_CH_VALUE | SN_CH_TARGET,
-	['|'] = TCHAR | SN_CH_VALUE | SN_CH_TARGET,
-	['}'] = SN_CH_VALUE | SN_CH_TARGET,
-	['~'] = LOWER_FLAGS,
-	[0x80 ... 0xff] = SN_CH_VALUE,
-};
-
-struct known_name {
-	const char *name;
-	uint8_t n;
-	uint8_t id;
-};
-
-/* A macro, so that the table is constant; the lookup uses it too. */
-#define SLOT(n, first, last)                                                                       \
-	(((n) + (size_t)7 * (uint8_t)(first) + (size_t)23 * (uint8_t)(last)) & 63)
 /* The first and last letters are given apart because C has no constant string[i]. */
 #define NAME(first, last, lit, hdr_id)                                                             \
-	[SLOT(sizeof(lit) - 1, (first), (last))] = {(lit), sizeof(lit) - 1, (hdr_id)}
+	[SN_NAMES_SLOT(sizeof(lit) - 1, (first), (last))] = {(lit), sizeof(lit) - 1, (hdr_id), {0}}
 
-static const struct known_name known_names[64] = {
+const struct sn_known_name sn_known_names[SN_NAMES_SLOTS] = {
 	NAME('a', 't', "accept", SN_HDR_ACCEPT),
 	NAME('a', 'n', "authorization", SN_HDR_AUTHORIZATION),
 	NAME('c', 'n', "connection", SN_HDR_CONNECTION),
@@ -85,27 +42,11 @@ static const struct known_name known_names[64] = {
 	NAME('x', 'o', "x-forwarded-proto", SN_HDR_X_FORWARDED_PROTO),
 };
 
-static bool lower_eq(const char *p, const char *lower, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (sn_char_lower(p[i]) != lower[i])
-			return false;
-	return true;
-}
-
 enum sn_hdr_id sn_hdr_lookup(struct sn_slice name)
 {
-	const struct known_name *k;
+	enum sn_hdr_id id = name.n > 0 ? sn_names_find(name) : SN_HDR_OTHER;
 
-	if (name.n < 2)
-		return SN_HDR_OTHER;
-	k = &known_names[SLOT(name.n, name.p[0] | 0x20, name.p[name.n - 1] | 0x20)];
-	if (k->n == name.n && lower_eq(name.p, k->name, name.n))
-		return (enum sn_hdr_id)k->id;
-	if ((name.p[0] | 0x20) == 's' && name.n >= 7 && lower_eq(name.p, "sennit", 6) &&
-	    (name.p[6] == '-' || name.p[6] == '_'))
-		return SN_HDR_SENNIT;
-	return SN_HDR_OTHER;
+	return id == SN_HDR_OTHER || sn_token_valid(name) ? id : SN_HDR_OTHER;
 }
 
 static const char *const method_names[] = {
@@ -116,28 +57,26 @@ static const char *const method_names[] = {
 	[SN_METHOD_TRACE] = "TRACE",	 [SN_METHOD_PATCH] = "PATCH",
 };
 
-static enum sn_method method_if(struct sn_slice text, enum sn_method m)
-{
-	return sn_slice_eq_cstr(text, method_names[m]) ? m : SN_METHOD_OTHER;
-}
+/* Of constant length, so that it is a compare or two. */
+#define IF_METHOD(lit, m) (memcmp(text.p, (lit), sizeof(lit) - 1) == 0 ? (m) : SN_METHOD_OTHER)
 
 enum sn_method sn_method_lookup(struct sn_slice text)
 {
 	switch (text.n) {
 	case 3:
-		return text.p[0] == 'G' ? method_if(text, SN_METHOD_GET)
-					: method_if(text, SN_METHOD_PUT);
+		return text.p[0] == 'G' ? IF_METHOD("GET", SN_METHOD_GET)
+					: IF_METHOD("PUT", SN_METHOD_PUT);
 	case 4:
-		return text.p[0] == 'P' ? method_if(text, SN_METHOD_POST)
-					: method_if(text, SN_METHOD_HEAD);
+		return text.p[0] == 'P' ? IF_METHOD("POST", SN_METHOD_POST)
+					: IF_METHOD("HEAD", SN_METHOD_HEAD);
 	case 5:
-		return text.p[0] == 'P' ? method_if(text, SN_METHOD_PATCH)
-					: method_if(text, SN_METHOD_TRACE);
+		return text.p[0] == 'P' ? IF_METHOD("PATCH", SN_METHOD_PATCH)
+					: IF_METHOD("TRACE", SN_METHOD_TRACE);
 	case 6:
-		return method_if(text, SN_METHOD_DELETE);
+		return IF_METHOD("DELETE", SN_METHOD_DELETE);
 	case 7:
-		return text.p[0] == 'C' ? method_if(text, SN_METHOD_CONNECT)
-					: method_if(text, SN_METHOD_OPTIONS);
+		return text.p[0] == 'C' ? IF_METHOD("CONNECT", SN_METHOD_CONNECT)
+					: IF_METHOD("OPTIONS", SN_METHOD_OPTIONS);
 	default:
 		return SN_METHOD_OTHER;
 	}
@@ -303,7 +242,7 @@ static const struct sn_slice not_trailer_prefixes[] = {
 	SN_SLICE("x-forwarded-"),
 };
 
-/* As lower_eq, with '_' as '-'. */
+/* Without case, and with '_' as '-'. */
 static bool name_begins(struct sn_slice name, struct sn_slice lower)
 {
 	if (name.n < lower.n)
@@ -338,10 +277,7 @@ bool sn_trailer_allowed(enum sn_hdr_id id, struct sn_slice name)
 
 bool sn_token_valid(struct sn_slice s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (!sn_char_is(s.p[i], SN_CH_TOKEN))
-			return false;
-	return s.n > 0;
+	return s.n > 0 && sn_char_scan_now->token(s.p, s.p, s.p + s.n) == s.p + s.n;
 }
 
 bool sn_field_value_valid(struct sn_slice s)

@@ -11,16 +11,18 @@
 
 #define HOST_MAX 255
 
-static bool reg_name_valid(struct sn_slice s)
+/* First octet that is not of a reg-name; NULL for a bad escape. */
+static const char *skip_reg_name(const char *p, const char *end)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (!sn_char_is(s.p[i], SN_CH_REGNAME))
-			return false;
-		if (s.p[i] == '%' && (s.n - i < 3 || !sn_char_is(s.p[i + 1], SN_CH_HEX) ||
-				      !sn_char_is(s.p[i + 2], SN_CH_HEX)))
-			return false;
+	for (;;) {
+		while (p < end && sn_char_is(*p, SN_CH_REGNAME))
+			p++;
+		if (p == end || *p != '%')
+			return p;
+		if (end - p < 3 || !sn_char_is(p[1], SN_CH_HEX) || !sn_char_is(p[2], SN_CH_HEX))
+			return NULL;
+		p += 3;
 	}
-	return s.n > 0 && s.n <= HOST_MAX;
 }
 
 static bool ip6_valid(struct sn_slice s)
@@ -51,11 +53,11 @@ int sn_url_authority(struct sn_slice authority, struct sn_slice *ret_host, uint1
 		if (!ip6_valid(host) || (colon < end && *colon != ':'))
 			return -SN_EPROTO;
 	} else {
-		colon = memchr(authority.p, ':', authority.n);
-		if (!colon)
-			colon = end;
+		colon = skip_reg_name(authority.p, end);
+		if (!colon || (colon < end && *colon != ':'))
+			return -SN_EPROTO;
 		host = sn_slice(authority.p, (size_t)(colon - authority.p));
-		if (!reg_name_valid(host))
+		if (host.n == 0 || host.n > HOST_MAX)
 			return -SN_EPROTO;
 		if (host.p[host.n - 1] == '.')
 			host.n--;
@@ -63,8 +65,9 @@ int sn_url_authority(struct sn_slice authority, struct sn_slice *ret_host, uint1
 			return -SN_EPROTO;
 	}
 	if (colon < end &&
-	    (sn_num_u64(sn_slice(colon + 1, (size_t)(end - colon) - 1), 65535, &port) != 0 ||
-	     port == 0 || end - colon > 6))
+	    (end - colon > 6 ||
+	     sn_num_u64(sn_slice(colon + 1, (size_t)(end - colon) - 1), 65535, &port) != 0 ||
+	     port == 0))
 		return -SN_EPROTO;
 	*ret_host = host;
 	*ret_port = (uint16_t)port;

@@ -18,11 +18,35 @@ static void check_request(struct sn_slice in, int rc, const struct sn_request *r
 	if (!req->absolute_form)
 		check_inside(head, req->path);
 	check_fields(head, &req->headers);
+	check_inside(head, req->upgrade_to);
+	CHECK(req->major == 1 && req->scheme.n == 0 && req->upgrade == (req->upgrade_to.n > 0));
 	CHECK(req->minor <= 1 && (req->minor == 1 || req->framing != SN_FRAMING_CHUNKED));
 	CHECK(req->framing != SN_FRAMING_CLOSE);
 	CHECK(req->authority.n == 0 ? req->minor == 0
 				    : sn_url_authority(req->authority, &host, &port) == 0);
 	CHECK(sn_sniff(head) == SN_PROTO_HTTP1);
+}
+
+/* The scalar scans read it the same way. */
+static void check_scalar(struct sn_slice in, int want, const struct sn_request *req,
+			 const struct sn_h1_refusal *why)
+{
+	const struct sn_char_scan *best = sn_char_scan_now;
+	struct sn_header fields[FUZZ_FIELDS];
+	struct sn_request twin = {.headers = {fields, 0, FUZZ_FIELDS}};
+	struct sn_h1_refusal twin_why = {0};
+	size_t scanned = 0;
+
+	sn_char_scan_now = sn_char_scan_at(SN_CHAR_SCALAR);
+	CHECK(sn_h1_parse_request(in, &scanned, &fuzz_limits, &twin, &twin_why) == want);
+	sn_char_scan_now = best;
+	CHECK(twin_why.status == why->status && twin_why.reason == why->reason);
+	if (want <= 0)
+		return;
+	CHECK(twin.method == req->method && same_slice(twin.target, req->target) &&
+	      same_slice(twin.authority, req->authority) && twin.framing == req->framing &&
+	      twin.minor == req->minor && twin.upgrade == req->upgrade);
+	check_same_fields(&twin.headers, &req->headers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -41,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (rc > 0)
 		check_request(in, rc, &req);
 	sn_sniff(in);
+	check_scalar(in, rc, &req, &why);
 
 	/* Octet by octet; a refusal may then come at a shorter prefix, or wait for the line's end.
 	 */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/chars.h"
 #include "http/h1.h"
 
 #define CHECK(cond)                                                                                \
@@ -50,6 +51,20 @@ static inline void check_fields(struct sn_slice in, const struct sn_headers *hs)
 		CHECK(sn_token_valid(hs->v[i].name) && sn_field_value_valid(hs->v[i].value));
 		CHECK(hs->v[i].id == sn_hdr_lookup(hs->v[i].name));
 	}
+}
+
+static inline bool same_slice(struct sn_slice a, struct sn_slice b)
+{
+	return a.n == b.n && (a.n == 0 || a.p == b.p);
+}
+
+static inline void check_same_fields(const struct sn_headers *a, const struct sn_headers *b)
+{
+	CHECK(a->n == b->n);
+	for (uint32_t i = 0; i < a->n; i++)
+		CHECK(same_slice(a->v[i].name, b->v[i].name) &&
+		      same_slice(a->v[i].value, b->v[i].value) && a->v[i].id == b->v[i].id &&
+		      a->v[i].flags == b->v[i].flags);
 }
 
 /* FNV-1a, enough to tell payloads apart. */
@@ -107,27 +122,28 @@ static inline struct body_end feed_body(enum sn_framing framing, uint64_t length
 
 	sn_h1_body_init(&b, framing, length);
 	while (!b.done && !end.bad && arrived < in.n) {
-		size_t n = step(arg);
+		size_t n = step(arg), start = at;
+		char *copy;
 
 		arrived = n < in.n - arrived ? arrived + n : in.n;
+		copy = exact_copy(in.p + start, arrived - start);
 		while (!b.done && !b.at_trailers && !end.bad && at < arrived) {
-			char *copy = exact_copy(in.p + at, arrived - at);
-			struct sn_slice run;
-			ptrdiff_t used = sn_h1_body_feed(&b, sn_slice(copy, arrived - at), &run);
+			struct sn_slice run, rest = sn_slice(copy + at - start, arrived - at);
+			ptrdiff_t used = sn_h1_body_feed(&b, rest, &run);
 
-			CHECK(used == -SN_EPROTO || (size_t)used <= arrived - at);
+			CHECK(used == -SN_EPROTO || (size_t)used <= rest.n);
 			CHECK(used != 0 || b.at_trailers);
 			if (used < 0) {
 				end.bad = true;
-			} else {
-				CHECK(run.n <= (size_t)used);
-				check_inside(sn_slice(copy, (size_t)used), run);
-				end.hash = mix(end.hash, run);
-				end.n_payload += run.n;
-				at += (size_t)used;
+				break;
 			}
-			free(copy);
+			CHECK(run.n <= (size_t)used);
+			check_inside(sn_slice(rest.p, (size_t)used), run);
+			end.hash = mix(end.hash, run);
+			end.n_payload += run.n;
+			at += (size_t)used;
 		}
+		free(copy);
 		if (b.at_trailers) {
 			int rc = feed_trailers(&b, sn_slice(in.p + at, arrived - at), &scanned,
 					       &end);

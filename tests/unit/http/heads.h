@@ -14,6 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "http/chars.h"
 #include "http/h1.h"
 
 #define HEADS_MAX_FIELDS 100
@@ -67,7 +68,7 @@ static inline void parse_copy(parse_fn parse, const char *p, size_t n, size_t *s
 
 /* One row: whole, cut once at every place, and octet by octet. A prefix is undecided or has the
  * final verdict already. */
-static inline void check_row(parse_fn parse, const struct row *r)
+static inline void check_row_splits(parse_fn parse, const struct row *r)
 {
 	char whole[2048], part[2048];
 	size_t scanned = 0;
@@ -92,6 +93,19 @@ static inline void check_row(parse_fn parse, const struct row *r)
 			break;
 	}
 	assert_string_equal(part, whole);
+}
+
+/* The same with each level of the character scans. */
+static inline void check_row(parse_fn parse, const struct row *r)
+{
+	const struct sn_char_scan *best = sn_char_scan_now;
+
+	for (int level = SN_CHAR_SCALAR; level <= SN_CHAR_AVX2; level++) {
+		sn_char_scan_now = sn_char_scan_at((enum sn_char_level)level);
+		if (sn_char_scan_now)
+			check_row_splits(parse, r);
+	}
+	sn_char_scan_now = best;
 }
 
 #define check_rows(parse, rows)                                                                    \
