@@ -11,6 +11,8 @@
  * that is wrong sets FAILED for good. */
 #include "http/h1_int.h"
 
+#include <string.h>
+
 #include "http/chars.h"
 
 enum state {
@@ -118,13 +120,54 @@ static struct sn_slice take_payload(struct sn_h1_body *b, struct sn_slice in)
 	return run;
 }
 
+/* Takes a plain "HEX CRLF" at once; @p when it is anything else, or not all there: then the machine
+ * says what it is. */
+static const char *whole_size_line(struct sn_h1_body *b, const char *p, const char *end)
+{
+	const char *digit = p;
+	uint64_t left = 0;
+
+	while (digit < end && digit - p < DIGITS_MAX && sn_char_is(*digit, SN_CH_HEX))
+		left = left << 4 | sn_char_hex(*digit++);
+	if (digit == p || left > INT64_MAX || end - digit < 2 || memcmp(digit, "\r\n", 2) != 0)
+		return p;
+	b->left = left;
+	b->state = left > 0 ? DATA : LAST;
+	return digit + 2;
+}
+
+/* The same for the CRLF behind data and that of an empty trailer section. */
+static const char *whole_crlf(struct sn_h1_body *b, const char *p, const char *end)
+{
+	if (end - p < 2 || memcmp(p, "\r\n", 2) != 0)
+		return p;
+	if (b->state == DATA_CR)
+		b->state = SIZE_FIRST;
+	else
+		b->done = true;
+	return p + 2;
+}
+
+static const char *whole(struct sn_h1_body *b, const char *p, const char *end)
+{
+	switch (b->state) {
+	case SIZE_FIRST:
+		return whole_size_line(b, p, end);
+	case DATA_CR:
+	case LAST:
+		return whole_crlf(b, p, end);
+	default:
+		return p;
+	}
+}
+
 /* Goes on over framing behind the payload, so that a small body is one call, and stops before a
  * second run of payload. An octet that is wrong behind payload is not used up: the next call
  * reports it. */
 static ptrdiff_t feed_chunked(struct sn_h1_body *b, struct sn_slice in,
 			      struct sn_slice *ret_payload)
 {
-	const char *p = in.p, *end = in.p + in.n;
+	const char *p = in.p, *end = in.p + in.n, *from;
 
 	while (p < end && !b->done) {
 		if (b->state == DATA) {
@@ -139,6 +182,10 @@ static ptrdiff_t feed_chunked(struct sn_h1_body *b, struct sn_slice in,
 				b->state = DATA_CR;
 			continue;
 		}
+		from = p;
+		p = whole(b, from, end);
+		if (p != from)
+			continue;
 		b->state = (uint8_t)next_state(b, *p);
 		if (b->state == FAILED)
 			return ret_payload->n > 0 ? p - in.p : -SN_EPROTO;

@@ -69,6 +69,24 @@ static int parse_response(struct sn_slice in)
 	return sn_h1_parse_response(in, &scanned, &limits, SN_METHOD_GET, &resp, &why);
 }
 
+static const char chunked_body[] = "10\r\n0123456789abcdef\r\n20\r\n0123456789abcdef"
+				   "0123456789abcdef\r\n0\r\n\r\n";
+
+/* Two chunks and the end. */
+static int read_chunked(struct sn_slice in)
+{
+	struct sn_h1_body b;
+	struct sn_slice run;
+	ptrdiff_t used = 1;
+
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	while (!b.done && used > 0) {
+		used = sn_h1_body_feed(&b, in, &run);
+		in = sn_slice(in.p + used, in.n - (size_t)used);
+	}
+	return b.done;
+}
+
 static struct sn_buf out;
 
 static int write_request(struct sn_slice in)
@@ -91,6 +109,7 @@ static const struct {
 	{"parse-bench-request", bench_request, parse_request, parse_request},
 	{"parse-browser-request", browser_request, parse_request, parse_request},
 	{"parse-response", bench_response, parse_response, parse_response},
+	{"read-two-chunks", chunked_body, read_chunked, read_chunked},
 	{"write-bench-request", bench_request, parse_request, write_request},
 	{"write-browser-request", browser_request, parse_request, write_request},
 	{"write-response", bench_response, parse_response, write_response},
