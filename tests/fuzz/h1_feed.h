@@ -182,7 +182,7 @@ static inline void check_body_splits(enum sn_framing framing, uint64_t length, s
 	struct body_end whole = feed_body(framing, length, in, fixed_step, &all);
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		size_t step = steps[i];
+		size_t step = steps[i] * (1 + in.n / 1024); /* long inputs in fewer parts */
 
 		check_same_body(whole, feed_body(framing, length, in, fixed_step, &step));
 	}
