@@ -84,8 +84,6 @@ static void test_accepted(void **state)
 		 "GET / HTTP/1.1\r\nHost: h\r\na: b\r\n\r\n"},
 		{BASE "cookie: a=b\nx: 1\ncookie: c=d\ncookie: e=f\ny: 2\n",
 		 OUT "x: 1\r\ny: 2\r\ncookie: a=b; c=d; e=f\r\n\r\n"},
-		{BASE "cookie: \ncookie: a=b\ncookie: \n", OUT "cookie: a=b\r\n\r\n"},
-		{BASE "cookie: \ncookie: \n", OUT "cookie: \r\n\r\n"},
 		{BASE "cookie: a=b\n", OUT "cookie: a=b\r\n\r\n"},
 		{BASE "te: trailers\n", OUT "te: trailers\r\n\r\n"},
 		{BASE "te: Trailers\nhttp2-settings: x\n", OUT "te: Trailers\r\n\r\n"},
@@ -96,7 +94,8 @@ static void test_accepted(void **state)
 		{BASE "content-length: 0\n", OUT "content-length: 0\r\n\r\n"},
 		{BASE "expect: 100-Continue\n", OUT "expect: 100-Continue\r\n\r\nexpects"},
 		{":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /\n:authority: a\n",
-		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nupgrade to websocket"},
+		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+		 "upgrade to websocket"},
 	};
 
 	(void)state;
@@ -117,7 +116,8 @@ static void test_bodies(void **state)
 		{BASE "content-length: \n", "bad-content-length"},
 		{BASE "content-length: 00000000000000000007\n", "bad-content-length"},
 		{":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /\n:authority: a\n",
-		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nupgrade to websocket"},
+		 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+		 "upgrade to websocket"},
 	};
 
 	(void)state;
