@@ -45,5 +45,6 @@ LIBS_WS := -lwebsockets
 LIBS_H2 := -lnghttp2
 # What the layers up to http may need; a program that uses none of it links none of it.
 LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509)
-# What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd).
+# What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd). The linker's warnings of
+# getaddrinfo and dlopen are about functions of libcrypto that nothing here calls.
 LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a $(shell pkg-config --static --libs libssl)

@@ -16,7 +16,7 @@
 #include "proxy/config_int.h"
 
 #define FILES_MAX 64
-#define TOTAL_MAX (16u << 20)
+#define TOTAL_MAX ((size_t)16 << 20)
 
 struct files {
 	size_t n;
@@ -149,7 +149,7 @@ static void files_done(struct files *fs)
 static int parse_files(struct files *fs, struct sn_arena *a, struct sn_val **docs, size_t *ret_n,
 		       struct sn_buf *messages)
 {
-	struct sn_yaml_mark mark;
+	struct sn_yaml_mark mark = {0};
 	struct sn_err err = {0};
 	size_t i, n = 0;
 

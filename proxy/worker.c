@@ -19,7 +19,7 @@
 
 #define SWEEP_MS 60000
 #define MEASURE_MS 10
-#define STACK_BYTES (256u * 1024)
+#define STACK_BYTES ((size_t)256 * 1024)
 #define DIRECT_POOLS_MAX 4096
 
 struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct sn_err *err)
@@ -517,7 +517,7 @@ void sn_worker_free(struct sn_worker *w)
 
 	if (!w)
 		return;
-	for (i = 0; i < w->n_listens; i++) {
+	for (i = 0; w->listens && i < w->n_listens; i++) {
 		sn_listener_close(&w->listens[i].listener);
 		sn_tls_ctx_unref(w->listens[i].tls);
 	}

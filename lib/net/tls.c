@@ -24,7 +24,7 @@
 #include "base/ref.h"
 
 #define RECORD_MAX 16384
-#define OUT_MAX (64u * 1024) /* one record, and what a peer can make us say without reading */
+#define OUT_MAX ((size_t)64 * 1024) /* one record, and what a peer can make us say without reading */
 #define TICKET_SECONDS 3600
 #define CA_DEPTH 4
 
