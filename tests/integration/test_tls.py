@@ -159,6 +159,24 @@ def test_requests_keep_alive_and_bodies_both_ways(start, ca, version):
         assert proxy.metric("sennit_refused_total") == 0
 
 
+def test_many_requests_in_one_record_and_one_in_many(start, ca, origin):
+    proxy = start(origin)
+    request = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+    with TlsClient(proxy.port, context(ca)) as c:
+        c.send(request * 40)
+        assert [c.response().status for _ in range(40)] == [200] * 40
+        for i in range(len(request)):
+            c.send(request[i:i + 1])
+        assert c.response().status == 200
+        c.send(request)  # and the end with it
+        with pytest.raises((ssl.SSLError, OSError)):
+            c.sock.settimeout(0)
+            c.sock.unwrap()
+        c.sock.settimeout(DEADLINE)
+        c.closed()
+    assert len(origin.requests) >= 41
+
+
 def test_protocol_by_alpn_and_by_the_first_bytes(start, ca):
     with Origin() as origin:
         proxy = start(origin)
