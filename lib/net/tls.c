@@ -28,6 +28,8 @@
 	((size_t)64 * 1024) /* one record, and what a peer can make us say without reading */
 #define TICKET_SECONDS 3600
 #define CA_DEPTH 4
+#define CHATTER_MAX                                                                                \
+	32 /* handshake messages (key updates) without data between them, as BoringSSL */
 
 struct sn_tls_ctx {
 	struct sn_refcount refs;
@@ -46,8 +48,10 @@ struct sn_tls {
 	char *out; /* encrypted and not sent: [start, end) */
 	uint32_t start, end, cap;
 	uint32_t taken; /* plaintext in `out` that no write has reported yet */
+	uint32_t chatter;
 	int fd;
 	int os_errno;
+	bool shaken;   /* the handshake is over */
 	bool readable; /* since the socket's last EAGAIN or short read an edge has come */
 	bool ended;
 	bool fin;	  /* the socket's end has been read */
@@ -339,6 +343,20 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Messages that bring no data cost us more than the peer: they are counted. */
+static void on_message(int write_p, int version, int type, const void *buf, size_t n, SSL *ssl,
+		       void *arg)
+{
+	struct sn_tls *t = arg;
+
+	(void)version;
+	(void)buf;
+	(void)n;
+	(void)ssl;
+	if (!write_p && type == SSL3_RT_HANDSHAKE && t->shaken)
+		t->chatter++;
+}
+
 static bool configure(SSL_CTX *s, bool http)
 {
 	SSL_CTX_set_options(s, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
@@ -349,6 +367,8 @@ static bool configure(SSL_CTX *s, bool http)
 #endif
 	SSL_CTX_set_mode(s, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_clear_mode(s, SSL_MODE_AUTO_RETRY); /* else a stream of them never lets go of us */
+	SSL_CTX_set_msg_callback(s, on_message);
 	SSL_CTX_set_read_ahead(s, 1);
 	/* Tickets only: a cache would be a table under a lock that all workers share. */
 	SSL_CTX_set_session_cache_mode(s, SSL_SESS_CACHE_OFF);
@@ -476,6 +496,7 @@ struct sn_tls *sn_tls_accept(struct sn_tls_ctx *ctx, struct sn_loop *l, int fd)
 	BIO_set_data(b, t);
 	BIO_set_init(b, 1);
 	SSL_set_bio(t->ssl, b, b);
+	SSL_set_msg_callback_arg(t->ssl, t);
 	SSL_set_accept_state(t->ssl);
 	return t;
 }
@@ -574,6 +595,14 @@ static const char *why(const struct sn_tls *t, unsigned long e)
 	}
 }
 
+static int give_up(struct sn_tls *t, const char *failure, int os_errno)
+{
+	t->failure = failure;
+	t->os_errno = os_errno;
+	t->broken = true;
+	return -SN_ECONN;
+}
+
 /* What a call's failure means: 0 for close_notify, -SN_EAGAIN, else the connection is broken. */
 static int settle(struct sn_tls *t, int ret)
 {
@@ -583,10 +612,10 @@ static int settle(struct sn_tls *t, int ret)
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
 	default:
-		t->failure = why(t, ERR_peek_error());
-		t->broken = true;
-		if (t->fin || !t->os_errno)
-			t->os_errno = t->fin ? ECONNABORTED : EPROTO;
+		give_up(t, why(t, ERR_peek_error()),
+			t->fin	      ? ECONNABORTED
+			: t->os_errno ? t->os_errno
+				      : EPROTO);
 		ERR_clear_error();
 		return -SN_ECONN;
 	}
@@ -594,23 +623,23 @@ static int settle(struct sn_tls *t, int ret)
 
 int sn_tls_handshake(struct sn_tls *t)
 {
-	int ret, rc;
+	int ret, rc = -SN_EAGAIN, i;
 
 	if (t->broken)
 		return -SN_ECONN;
-	if (!t->readable)
-		return -SN_EAGAIN;
-	clean_queue();
-	ret = SSL_do_handshake(t->ssl);
-	if (ret == 1)
-		return 0;
-	rc = settle(t, ret);
-	if (rc == 0) { /* close_notify in the middle */
-		t->failure = "closed: the client ended the connection";
-		t->broken = true;
-		t->os_errno = ECONNABORTED;
-		rc = -SN_ECONN;
+	for (i = 0; i < CHATTER_MAX && rc == -SN_EAGAIN && t->readable; i++) {
+		clean_queue();
+		ret = SSL_do_handshake(t->ssl);
+		if (ret == 1) {
+			t->shaken = true;
+			return 0;
+		}
+		rc = settle(t, ret);
 	}
+	if (rc == 0) /* close_notify in the middle */
+		rc = give_up(t, "closed: the client ended the connection", ECONNABORTED);
+	else if (rc == -SN_EAGAIN && t->readable)
+		rc = give_up(t, "protocol: what the client sent is not valid TLS", EPROTO);
 	return rc;
 }
 
@@ -633,16 +662,34 @@ struct sn_slice sn_tls_alpn(const struct sn_tls *t)
 	return sn_slice(p ? (const char *)p : "", n);
 }
 
-ssize_t sn_tls_read(struct sn_tls *t, void *buf, size_t n)
+/* Reads, or looks with @peek. Comes back to the caller when there is data, when the socket has no
+ * more, or when the peer says too much that is no data. */
+static ssize_t take(struct sn_tls *t, void *buf, size_t n, bool peek)
 {
 	size_t got;
-	int ret;
+	int ret, rc = -SN_EAGAIN, i;
 
 	if (t->broken)
 		return -SN_ECONN;
-	clean_queue();
-	ret = SSL_read_ex(t->ssl, buf, n, &got);
-	return ret == 1 ? (ssize_t)got : settle(t, ret);
+	for (i = 0; i < CHATTER_MAX && rc == -SN_EAGAIN && t->chatter <= CHATTER_MAX; i++) {
+		clean_queue();
+		ret = peek ? SSL_peek_ex(t->ssl, buf, n, &got) : SSL_read_ex(t->ssl, buf, n, &got);
+		if (ret == 1) {
+			t->chatter = 0;
+			return (ssize_t)got;
+		}
+		rc = settle(t, ret);
+		if (!t->readable)
+			break;
+	}
+	if (rc == -SN_EAGAIN && (t->readable || t->chatter > CHATTER_MAX))
+		rc = give_up(t, NULL, EPROTO);
+	return rc;
+}
+
+ssize_t sn_tls_read(struct sn_tls *t, void *buf, size_t n)
+{
+	return take(t, buf, n, false);
 }
 
 bool sn_tls_may_read(const struct sn_tls *t)
@@ -652,15 +699,9 @@ bool sn_tls_may_read(const struct sn_tls *t)
 
 bool sn_tls_peek(struct sn_tls *t)
 {
-	size_t got;
 	char c;
-	int ret;
 
-	if (t->broken)
-		return true;
-	clean_queue();
-	ret = SSL_peek_ex(t->ssl, &c, 1, &got);
-	return ret == 1 || settle(t, ret) != -SN_EAGAIN;
+	return take(t, &c, 1, true) != -SN_EAGAIN;
 }
 
 int sn_tls_flush(struct sn_tls *t)
@@ -772,7 +813,7 @@ ssize_t sn_tls_writev(struct sn_tls *t, const struct iovec *iov, int n_iov)
 
 void sn_tls_shutdown_write(struct sn_tls *t)
 {
-	if (t->broken || !SSL_is_init_finished(t->ssl))
+	if (t->broken || !t->shaken)
 		return;
 	clean_queue();
 	if (SSL_shutdown(t->ssl) < 0)

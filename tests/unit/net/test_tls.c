@@ -834,6 +834,35 @@ static void test_key_updates(void **state)
 	close_ends(&e);
 }
 
+static void test_too_many_key_updates_end_the_connection(void **state)
+{
+	struct ends e;
+	char buf[64];
+	int n, i;
+
+	(void)state;
+	for (n = 32; n <= 33; n++) {
+		open_shaken(&e, TLS1_3_VERSION);
+		assert_int_equal(sn_stream_read(&e.s, buf, sizeof(buf)), -SN_EAGAIN);
+		for (i = 0; i < n; i++) {
+			assert_int_equal(SSL_key_update(e.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+			assert_int_equal(SSL_do_handshake(e.client), 1);
+		}
+		pump_up(&e, SIZE_MAX);
+		turn(&e);
+		if (n == 32) {
+			assert_int_equal(sn_stream_read(&e.s, buf, sizeof(buf)), -SN_EAGAIN);
+			client_says(&e, "data");
+			turn(&e);
+			assert_int_equal(sn_stream_read(&e.s, buf, sizeof(buf)), 4);
+		} else {
+			assert_int_equal(sn_stream_read(&e.s, buf, sizeof(buf)), -SN_ECONN);
+			assert_int_equal(e.s.error, EPROTO);
+		}
+		close_ends(&e);
+	}
+}
+
 static void test_renegotiation_is_refused(void **state)
 {
 	struct ends e;
@@ -917,6 +946,7 @@ int main(void)
 		cmocka_unit_test(test_backpressure),
 		cmocka_unit_test(test_shutdown_behind_a_full_socket),
 		cmocka_unit_test(test_key_updates),
+		cmocka_unit_test(test_too_many_key_updates_end_the_connection),
 		cmocka_unit_test(test_renegotiation_is_refused),
 		cmocka_unit_test(test_close_tells_and_reset_does_not),
 		cmocka_unit_test(test_tickets_resume),
