@@ -27,6 +27,14 @@ int sn_translate(const struct sn_index *idx, const char *ns, struct sn_document 
 		 struct sn_err *err);
 void sn_document_done(struct sn_document *doc);
 
+/* Whether no proxy could read what MeshRoute or BackendPolicy @o says (an unknown key or value,
+ * past a limit): it is left out of documents, and @dst (@cap 0: not wanted) says what and where. */
+bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o, char *dst,
+			  size_t cap);
+/* The BackendPolicy that holds for @service: the oldest; NULL if none. */
+const struct sn_object *sn_translate_policy(const struct sn_index *idx,
+					    const struct sn_object *service);
+
 struct sn_condition {
 	const char *type;
 	bool status;
