@@ -32,6 +32,7 @@ struct cluster {
 	struct sn_cluster_reconciler *routes;
 	struct sn_status *status;
 	struct sn_health *health;
+	char unlisted[80];
 	/* the injector; `locked` is all that its thread shares with ours */
 	struct sn_certificate *certificate;
 	struct sn_ws *ws;
@@ -121,8 +122,11 @@ static const char *missing(void *arg)
 {
 	struct cluster *c = arg;
 
-	if (!sn_kube_source_synced(c->source))
-		return "the API has not been listed yet";
+	if (!sn_kube_source_synced(c->source)) {
+		snprintf(c->unlisted, sizeof(c->unlisted), "%s have not been listed yet",
+			 sn_kube_source_missing(c->source));
+		return c->unlisted;
+	}
 	if (!c->o->webhook)
 		return NULL;
 	if (sn_certificate_missing(c->certificate))
