@@ -31,6 +31,7 @@ struct sn_object {
 	const char *ns; /* "" when cluster-scoped */
 	const char *name;
 	const char *uid;
+	const char *version; /* resourceVersion, opaque; "" in a directory */
 	const char *created; /* creationTimestamp, "" in a directory */
 	int64_t generation;
 	const struct sn_val *val;

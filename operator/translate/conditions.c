@@ -39,6 +39,7 @@ static void accepted(const struct sn_index *idx, const struct sn_object *o, size
 {
 	struct sn_ref r = sn_ref_parent(idx, o, sn_val_at(refs_of(o), i));
 	const char *missing = o->kind == SN_KIND_MESHROUTE ? "NoMatchingParent" : "TargetNotFound";
+	char unknown[100];
 
 	*c = (struct sn_condition){.type = "Accepted", .status = r.result == SN_REF_OK};
 	if (sn_translate_problem(idx, o, c->message, sizeof(c->message))) {
@@ -55,6 +56,11 @@ static void accepted(const struct sn_index *idx, const struct sn_object *o, size
 	case SN_REF_OK:
 		c->reason = "Accepted";
 		snprintf(c->message, sizeof(c->message), "attached to Service %s/%s", r.ns, r.name);
+		if (sn_translate_ignored(o, unknown, sizeof(unknown)))
+			snprintf(
+				c->message, sizeof(c->message),
+				"attached to Service %s/%s; not known to this version, ignored: %s",
+				r.ns, r.name, unknown);
 		break;
 	case SN_REF_UNSUPPORTED:
 		c->reason = "UnsupportedValue";

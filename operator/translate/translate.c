@@ -79,18 +79,23 @@ static void push_str(struct pass *p, struct sn_val *l, const char *s)
 	push(p, l, v);
 }
 
+static bool is_known(const char *known, const char *key)
+{
+	char word[80];
+
+	snprintf(word, sizeof(word), " %.70s ", key);
+	return strstr(known, word) != NULL;
+}
+
 /* What is there beside the @known keys (each between spaces) goes along, so that the schema says
  * what nobody would honour. */
 static void strays(struct pass *p, struct sn_val *out, const struct sn_val *in, const char *known)
 {
-	char word[80];
 	size_t i;
 
-	for (i = 0; in && in->type == SN_VAL_MAP && i < in->map.n; i++) {
-		snprintf(word, sizeof(word), " %.70s ", in->map.members[i].key.p);
-		if (!strstr(known, word))
+	for (i = 0; in && in->type == SN_VAL_MAP && i < in->map.n; i++)
+		if (!is_known(known, in->map.members[i].key.p))
 			put(p, out, in->map.members[i].key.p, in->map.members[i].val);
-	}
 }
 
 /* --- which routes
@@ -273,7 +278,6 @@ static struct sn_val *rule(struct pass *p, const struct sn_object *route, const 
 		push(p, l, backend(p, route, sn_val_at(refs, i)));
 	put(p, out, "backendRefs", l);
 	put(p, out, "timeouts", sn_val_get(in, "timeouts"));
-	strays(p, out, in, " name matches filters backendRefs timeouts ");
 	return out;
 }
 
@@ -307,7 +311,6 @@ static struct sn_val *route_body(struct pass *p, const struct sn_object *route, 
 	for (i = 0; i < sn_val_len(in); i++)
 		push(p, rules, rule(p, route, sn_val_at(in, i)));
 	put(p, out, "rules", rules);
-	strays(p, out, spec, " parentRefs rules ");
 	return out;
 }
 
@@ -326,12 +329,47 @@ static struct sn_val *policy_value(struct pass *p, const struct sn_object *polic
 	const struct sn_val *spec = sn_val_get(policy->val, "spec");
 	struct sn_val *out = map(p);
 
-	strays(p, out, spec, " targetRefs ");
+	put(p, out, "loadBalancing", sn_val_get(spec, "loadBalancing"));
+	put(p, out, "connections", sn_val_get(spec, "connections"));
 	return out;
 }
 
 /* --- what cannot be expressed
  * --------------------------------------------------------------------- */
+
+static void list_unknown(struct sn_buf *out, const struct sn_val *in, const char *path,
+			 const char *known)
+{
+	size_t i;
+
+	for (i = 0; in && in->type == SN_VAL_MAP && i < in->map.n; i++)
+		if (!is_known(known, in->map.members[i].key.p))
+			sn_buf_printf(out, "%s%s.%.60s", sn_buf_len(out) ? ", " : "", path,
+				      in->map.members[i].key.p);
+}
+
+bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap)
+{
+	const struct sn_val *spec = sn_val_get(o->val, "spec"), *rules = sn_val_get(spec, "rules");
+	bool is_route = o->kind == SN_KIND_MESHROUTE, any;
+	struct sn_buf out;
+	char path[40];
+	size_t i;
+
+	sn_buf_init(&out, 4096);
+	list_unknown(&out, spec, "spec",
+		     is_route ? " parentRefs rules " : " targetRefs loadBalancing connections ");
+	for (i = 0; is_route && i < sn_val_len(rules); i++) {
+		snprintf(path, sizeof(path), "spec.rules[%zu]", i);
+		list_unknown(&out, sn_val_at(rules, i), path,
+			     " name matches filters backendRefs timeouts ");
+	}
+	any = sn_buf_len(&out) > 0;
+	if (cap)
+		snprintf(dst, cap, "%.*s", (int)sn_buf_len(&out), any ? sn_buf_slice(&out).p : "");
+	sn_buf_done(&out);
+	return any;
+}
 
 bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o, char *dst,
 			  size_t cap)
@@ -545,6 +583,19 @@ static void parents(struct pass *p, struct sn_map *out)
 				p->oom = true;
 		}
 	}
+}
+
+bool sn_translate_visible(const struct sn_index *idx, const struct sn_object *route, const char *ns)
+{
+	const struct sn_val *refs = parent_refs(route);
+	size_t i;
+
+	if (strcmp(route->ns, ns) == 0)
+		return true;
+	for (i = 0; i < sn_val_len(refs); i++)
+		if (strcmp(sn_ref_parent(idx, route, sn_val_at(refs, i)).ns, route->ns) == 0)
+			return true;
+	return false;
 }
 
 static void choose_services(struct pass *p)

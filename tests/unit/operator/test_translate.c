@@ -213,7 +213,6 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		 "spec.rules[0].matches[0].headers[0].type"},
 		{RULE("bad", "{matches: [{header: [{name: a, value: b}]}]}"), "did you mean"},
 		{RULE("bad", "{filters: [{type: URLRewrite, urlRewrite: {}}]}"), "filters[0].type"},
-		{RULE("bad", "{retry: {attempts: 2}}"), "unknown key \"retry\""},
 		{RULE("bad", "{timeouts: {request: 99999h}}"), "spec.rules[0].timeouts.request"},
 		{RULE("bad", "{timeouts: {backendRequest: 1s}}"), "unknown key \"backendRequest\""},
 		{RULE("bad", "{backendRefs: [{name: web, port: http}]}"), "backendRefs[0].port"},
@@ -243,6 +242,22 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		assert_true(condition(idx, "demo", "good", "Accepted").status);
 		sn_index_free(idx);
 	}
+}
+
+static void test_settings_of_a_later_version_are_ignored_and_named(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	struct sn_condition c;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, RULE("later", "{retry: {attempts: 2}, backendRefs: [{name: web, port: 80}]}"));
+	assert_non_null(strstr(translate(idx, "demo"), "name: later"));
+	assert_null(strstr(translate(idx, "demo"), "retry"));
+	c = condition(idx, "demo", "later", "Accepted");
+	assert_true(c.status);
+	assert_non_null(strstr(c.message, "ignored: spec.rules[0].retry"));
+	sn_index_free(idx);
 }
 
 static struct sn_condition policy_condition(struct sn_index *idx, const char *name)
@@ -328,6 +343,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_mesh_config, teardown),
 		cmocka_unit_test_teardown(test_hostile_values_stay_values, teardown),
 		cmocka_unit_test_teardown(test_a_route_that_cannot_be_expressed_spoils_nothing,
+					  teardown),
+		cmocka_unit_test_teardown(test_settings_of_a_later_version_are_ignored_and_named,
 					  teardown),
 		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
 		cmocka_unit_test_teardown(test_long_names_and_many_ports, teardown),
