@@ -18,6 +18,7 @@ struct sn_index {
 		struct entry *list;
 		size_t n, cap;
 	} kinds[SN_KIND_COUNT];
+	bool local;
 };
 
 static const char *const names[] = {"Namespace", "Service",	  "Pod",
@@ -59,6 +60,16 @@ void sn_index_free(struct sn_index *idx)
 		free(idx->kinds[k].list);
 	}
 	free(idx);
+}
+
+void sn_index_set_local(struct sn_index *idx)
+{
+	idx->local = true;
+}
+
+bool sn_index_is_local(const struct sn_index *idx)
+{
+	return idx->local;
 }
 
 /* Position of the object, or where it would be. */

@@ -296,7 +296,7 @@ static void look_at_pod(struct sn_status *s, const struct sn_object *o)
 		s->told += tell(s, t, SETTINGS, o, "UnsupportedAnnotation", text);
 }
 
-/* Annotations of a Service that a later version will honour. */
+/* Annotations of a Service that a later version will honour, or that are for directories only. */
 static void look_at_service(struct sn_status *s, const struct sn_object *o)
 {
 	const struct sn_val *notes = sn_val_get(o->val, "annotations");
@@ -307,14 +307,17 @@ static void look_at_service(struct sn_status *s, const struct sn_object *o)
 	for (i = 0; notes && i < notes->map.n; i++) {
 		const char *key = notes->map.members[i].key.p;
 
-		if (strncmp(key, "retry.sennit.dev/", 17) != 0 &&
-		    strncmp(key, "timeout.sennit.dev/", 19) != 0)
+		bool later = strncmp(key, "retry.sennit.dev/", 17) == 0 ||
+			     strncmp(key, "timeout.sennit.dev/", 19) == 0;
+
+		if (!later && strncmp(key, "sennit.dev/endpoints", 20) != 0)
 			continue;
 		t = sent_of(s, o);
 		if (!t)
 			return;
 		t->seen = true;
-		snprintf(text, sizeof(text), "%.200s: this version does not have it; ignored", key);
+		snprintf(text, sizeof(text), "%.200s: %s; ignored", key,
+			 later ? "this version does not have it" : "not for Services of a cluster");
 		tell(s, t, SETTINGS, o, "UnsupportedAnnotation", text);
 		return;
 	}

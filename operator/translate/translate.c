@@ -457,20 +457,24 @@ static void service_endpoints(struct pass *p, struct sn_val *out, const struct s
 	struct sn_slice rest = sn_val_slice(sn_val_get(notes, "sennit.dev/endpoints"));
 	const char *file = sn_val_str(sn_val_get(notes, "sennit.dev/endpoints-file"), NULL);
 	struct sn_val *e = map(p), *l;
+	struct sn_slice address;
+	int64_t weight;
 
+	if (!sn_index_is_local(p->idx))
+		return;
 	if (file) {
 		put_str(p, e, "file", file);
 		put(p, out, "endpoints", e);
 	} else if (rest.n) {
 		l = list(p);
-		while (rest.p) {
-			struct sn_slice one = sn_slice_trim(sn_slice_cut(&rest, ','));
-			struct sn_val *item = map(p), *text = sn_val_new_str(&p->arena, one);
+		while (sn_service_next_endpoint(&rest, &address, &weight) > 0) {
+			struct sn_val *item = map(p), *text = sn_val_new_str(&p->arena, address);
 
 			p->oom |= !text;
 			put(p, item, "address", text);
-			if (one.n)
-				push(p, l, item);
+			if (weight != 1)
+				put_int(p, item, "weight", weight);
+			push(p, l, item);
 		}
 		put(p, e, "static", l);
 		put(p, out, "endpoints", e);

@@ -332,6 +332,37 @@ static void test_long_names_and_many_ports(void **state)
 	sn_index_free(idx);
 }
 
+#define LISTED(name, notes)                                                                        \
+	"kind: Service\nmetadata: {name: " name ", namespace: demo, annotations: {" notes          \
+	"}}\nspec: {ports: [{port: 80}]}\n---\n"
+
+/* In a cluster anybody may annotate a Service: it must not say where requests go. */
+static void test_listed_instances_only_without_a_cluster(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	const char *text;
+	char why[256];
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, LISTED("l", "sennit.dev/endpoints: '127.0.0.1:81 * 3, [::1]:82'"));
+	apply(idx, LISTED("bad", "sennit.dev/endpoints: '127.0.0.1:81, garbage'"));
+	apply(idx, ROUTE("r", "demo", WEB, "{name: l, port: 80}, {name: bad, port: 80}"));
+	assert_non_null(strstr(translate(idx, "demo"), "l.demo#UnsupportedValue"));
+	assert_null(strstr(translate(idx, "demo"), "127.0.0.1"));
+	sn_index_set_local(idx);
+	text = translate(idx, "demo");
+	assert_non_null(strstr(text, "address: \"127.0.0.1:81\"\n      weight: 3"));
+	assert_non_null(strstr(text, "[::1]:82"));
+	assert_non_null(
+		strstr(text, "bad.demo#UnsupportedValue")); /* and the rest stays readable */
+	assert_null(strstr(text, "garbage"));
+	assert_true(sn_translate_service_problem(sn_index_find(idx, SN_KIND_SERVICE, "demo", "bad"),
+						 why, sizeof(why)));
+	assert_non_null(strstr(why, "\"garbage\" is not IP:PORT"));
+	sn_index_free(idx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +378,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_settings_of_a_later_version_are_ignored_and_named,
 					  teardown),
 		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
+		cmocka_unit_test_teardown(test_listed_instances_only_without_a_cluster, teardown),
 		cmocka_unit_test_teardown(test_long_names_and_many_ports, teardown),
 	};
 
