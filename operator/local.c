@@ -46,7 +46,7 @@ static void report_others(const struct sn_index *idx)
 	for (i = 0; i < sn_index_count(idx, SN_KIND_SERVICE); i++) {
 		const struct sn_object *o = sn_index_at(idx, SN_KIND_SERVICE, i);
 
-		if (sn_translate_service_problem(o, why, sizeof(why)))
+		if (sn_translate_service_problem(idx, o, why, sizeof(why)))
 			sn_warn("status", "Service %s/%s: %s; it is not used", o->ns, o->name, why);
 	}
 	for (i = 0; i < sn_index_count(idx, SN_KIND_MESHCONFIG); i++)

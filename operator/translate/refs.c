@@ -34,23 +34,60 @@ int sn_service_next_endpoint(struct sn_slice *rest, struct sn_slice *ret_address
 	return 1;
 }
 
-/* What of a Service in a file no API server has checked. */
-bool sn_translate_service_problem(const struct sn_object *s, char *dst, size_t cap)
+/* A DNS label, as Kubernetes names Services and namespaces. */
+static bool is_label(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+static bool is_address(const struct sn_val *ip)
+{
+	struct sn_addr unused;
+
+	return !ip || sn_val_str(ip, "x")[0] == 0 || strcmp(sn_val_str(ip, ""), "None") == 0 ||
+	       sn_addr_parse_ip(sn_val_slice(ip), 1, &unused) == 0;
+}
+
+/* An API server has checked all this; a file's author has not. */
+bool sn_translate_service_problem(const struct sn_index *idx, const struct sn_object *s, char *dst,
+				  size_t cap)
 {
 	const struct sn_val *ports = sn_val_path(s->val, "spec.ports");
 	struct sn_slice rest = sn_val_slice(
 				sn_val_get(sn_val_get(s->val, "annotations"), ENDPOINTS)),
 			address;
+	const struct sn_val *ips = sn_val_path(s->val, "spec.clusterIPs");
 	int64_t n;
 	size_t i;
 	int rc;
 
+	if (!is_label(s->name) || !is_label(s->ns)) {
+		snprintf(dst, cap, "metadata: a name has a-z, 0-9 and -, at most 63 of them");
+		return true;
+	}
+	if (!is_address(sn_val_path(s->val, "spec.clusterIP"))) {
+		snprintf(dst, cap, "spec.clusterIP: not an IP address");
+		return true;
+	}
+	for (i = 0; i < sn_val_len(ips); i++)
+		if (!is_address(sn_val_at(ips, i))) {
+			snprintf(dst, cap, "spec.clusterIPs[%zu]: not an IP address", i);
+			return true;
+		}
 	for (i = 0; i < sn_val_len(ports); i++) {
 		n = sn_val_int(sn_val_get(sn_val_at(ports, i), "port"), 0);
 		if (n < 1 || n > 65535) {
 			snprintf(dst, cap, "spec.ports[%zu].port: a number from 1 to 65535", i);
 			return true;
 		}
+	}
+	if (!sn_index_is_local(idx))
+		return false;
+	if (sn_val_slice(sn_val_get(sn_val_get(s->val, "annotations"), ENDPOINTS_FILE)).n > 4096) {
+		snprintf(dst, cap, ENDPOINTS_FILE ": a path of at most 4096 bytes");
+		return true;
 	}
 	do
 		rc = sn_service_next_endpoint(&rest, &address, &n);
@@ -68,7 +105,7 @@ bool sn_service_usable(const struct sn_index *idx, const struct sn_object *s)
 	const struct sn_val *notes = sn_val_get(s->val, "annotations");
 	char unused[8];
 
-	if (sn_index_is_local(idx) && sn_translate_service_problem(s, unused, sizeof(unused)))
+	if (sn_translate_service_problem(idx, s, unused, sizeof(unused)))
 		return false;
 	if (sn_index_is_local(idx) &&
 	    (sn_val_get(notes, ENDPOINTS) || sn_val_get(notes, ENDPOINTS_FILE)))

@@ -378,12 +378,14 @@ bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o,
 	struct pass p = {.idx = idx, .ns = o->ns};
 	struct sn_conf_ctx ctx;
 	struct sn_val *v;
+	char name[700]; /* as its consumers' documents have it */
 	void *decoded;
 	bool bad;
 
 	sn_arena_init(&p.arena, 16 * 1024, 64u << 20);
 	sn_conf_ctx_init(&ctx, &p.arena);
-	v = is_route ? route_body(&p, o, o->name, NULL) : policy_value(&p, o);
+	snprintf(name, sizeof(name), "%s/%s", o->ns, o->name);
+	v = is_route ? route_body(&p, o, name, NULL) : policy_value(&p, o);
 	decoded = sn_arena_alloc(&p.arena, is_route ? sizeof(struct sn_raw_route)
 						    : sizeof(struct sn_raw_policy));
 	bad = p.oom || !decoded ||
@@ -413,6 +415,16 @@ static const char *protocol_of(const char *app)
 	return "detect";
 }
 
+static bool has_port(const struct sn_val *ports, int64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < sn_val_len(ports); i++)
+		if (sn_val_int(sn_val_get(sn_val_at(ports, i), "port"), 0) == number)
+			return true;
+	return false;
+}
+
 static void service_ports(struct pass *p, struct sn_val *out, const struct sn_object *s)
 {
 	const struct sn_val *in = sn_val_path(s->val, "spec.ports");
@@ -424,7 +436,8 @@ static void service_ports(struct pass *p, struct sn_val *out, const struct sn_ob
 		struct sn_val *o;
 
 		if (strcmp(sn_val_str(sn_val_get(port, "protocol"), "TCP"), "TCP") != 0 ||
-		    sn_val_len(ports) >= PORTS_MAX)
+		    sn_val_len(ports) >= PORTS_MAX ||
+		    has_port(ports, sn_val_int(sn_val_get(port, "port"), 0)))
 			continue;
 		o = map(p);
 		put_int(p, o, "port", sn_val_int(sn_val_get(port, "port"), 0));

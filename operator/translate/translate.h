@@ -34,8 +34,10 @@ bool sn_translate_visible(const struct sn_index *idx, const struct sn_object *ro
  * past a limit): it is left out of documents, and @dst (@cap 0: not wanted) says what and where. */
 bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o, char *dst,
 			  size_t cap);
-/* The same of a Service that comes from a file: it is not used. */
-bool sn_translate_service_problem(const struct sn_object *s, char *dst, size_t cap);
+/* The same of a Service: it is not used. An API server lets no such one pass; a file may hold it.
+ */
+bool sn_translate_service_problem(const struct sn_index *idx, const struct sn_object *s, char *dst,
+				  size_t cap);
 /* Whether @o has settings that this version does not know; it works without them, and @dst lists
  * them. */
 bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap);

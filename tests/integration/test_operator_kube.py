@@ -241,6 +241,17 @@ def test_pods_are_told_twice_and_only_where_the_document_changed(api, start):
     assert not api.made("PATCH", "/pods/web-1")
 
 
+def test_at_most_a_hundred_pods_are_told_in_a_second(api, start):
+    fill(api)
+    for i in range(150):
+        api.put("pods", pod(f"many-{i:03}"))
+    start()
+    wait_for(lambda: len(api.made("PATCH", "/pods/many-")) == 300, 20, "all bumps, twice")
+    at = [r[0] for r in api.made("PATCH", "/pods/many-")]
+    assert all(at[i + 120] - at[i] >= 0.9 for i in range(len(at) - 120))
+    assert len({r[2] for r in api.made("PATCH", "/pods/many-")}) == 150
+
+
 def test_a_pod_that_was_replaced_is_dropped(api, start):
     fill(api)
     api.put("pods", pod())

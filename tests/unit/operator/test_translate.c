@@ -357,8 +357,8 @@ static void test_listed_instances_only_without_a_cluster(void **state)
 	assert_non_null(
 		strstr(text, "bad.demo#UnsupportedValue")); /* and the rest stays readable */
 	assert_null(strstr(text, "garbage"));
-	assert_true(sn_translate_service_problem(sn_index_find(idx, SN_KIND_SERVICE, "demo", "bad"),
-						 why, sizeof(why)));
+	assert_true(sn_translate_service_problem(
+		idx, sn_index_find(idx, SN_KIND_SERVICE, "demo", "bad"), why, sizeof(why)));
 	assert_non_null(strstr(why, "\"garbage\" is not IP:PORT"));
 	sn_index_free(idx);
 }
