@@ -359,7 +359,7 @@ static const struct sn_conf_field connections_fields[] = {
 	 .max = 1000000,
 	 AT(sn_raw_connections, max),
 	 .def = "1024",
-	 .help = "connections to the service, per worker"},
+	 .help = "connections to each endpoint, per worker"},
 	{.key = "pending",
 	 .type = SN_CONF_INT,
 	 .min = 0,
