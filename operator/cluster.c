@@ -32,6 +32,7 @@ struct cluster {
 	struct sn_cluster_reconciler *routes;
 	struct sn_status *status;
 	struct sn_health *health;
+	char unlisted[80];
 	/* the injector; `locked` is all that its thread shares with ours */
 	struct sn_certificate *certificate;
 	struct sn_ws *ws;
@@ -117,12 +118,30 @@ static void on_changed(void *arg, enum sn_kind kind)
 	sn_status_kick(c->status);
 }
 
+static void on_held(void *arg)
+{
+	sn_status_kick(((struct cluster *)arg)->status);
+}
+
+static const char *held_of_namespace(void *arg, const char *ns)
+{
+	return sn_cluster_reconciler_held(((struct cluster *)arg)->routes, ns);
+}
+
+static bool held_of_route(void *arg, const struct sn_object *route, char *dst, size_t cap)
+{
+	return sn_cluster_reconciler_holds(((struct cluster *)arg)->routes, route, dst, cap);
+}
+
 static const char *missing(void *arg)
 {
 	struct cluster *c = arg;
 
-	if (!sn_kube_source_synced(c->source))
-		return "the API has not been listed yet";
+	if (!sn_kube_source_synced(c->source)) {
+		snprintf(c->unlisted, sizeof(c->unlisted), "%s have not been listed yet",
+			 sn_kube_source_missing(c->source));
+		return c->unlisted;
+	}
 	if (!c->o->webhook)
 		return NULL;
 	if (sn_certificate_missing(c->certificate))
@@ -238,6 +257,7 @@ static int settings_of(const struct sn_operator_options *o, struct sn_kube_setti
 
 static int start(struct cluster *c, struct sn_err *err)
 {
+	const struct sn_status_held held = {held_of_namespace, held_of_route, c};
 	struct sn_health_source about = {missing, metrics, c};
 	struct sn_kube_settings set;
 	int rc = settings_of(c->o, &set, err);
@@ -248,11 +268,13 @@ static int start(struct cluster *c, struct sn_err *err)
 	c->kube = sn_kube_new(c->loop, &set, err);
 	if (!c->kube)
 		return -SN_ENOMEM;
-	c->routes = sn_cluster_reconciler_new(c->loop, c->kube, c->idx, c->o->resync_ms);
-	c->status = sn_status_new(c->loop, c->kube, c->idx);
+	c->routes =
+		sn_cluster_reconciler_new(c->loop, c->kube, c->idx, c->o->resync_ms, on_held, c);
+	c->status = sn_status_new(c->loop, c->kube, c->idx, &held);
 	c->source = sn_kube_source_new(c->loop, c->kube, c->idx, on_changed, c);
 	if (c->o->webhook)
-		c->certificate = sn_certificate_new(c->loop, c->kube, c->o->ns, on_certificate, c);
+		c->certificate = sn_certificate_new(c->loop, c->kube, c->o->ns, c->o->resync_ms,
+						    on_certificate, c);
 	if (!c->routes || !c->status || !c->source || (c->o->webhook && !c->certificate))
 		return -SN_ENOMEM;
 	c->health = sn_health_new(c->loop, c->o->http_listen, &about, err);

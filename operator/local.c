@@ -37,6 +37,25 @@ static void report(const struct sn_index *idx, enum sn_kind kind)
 	}
 }
 
+/* What nothing can refuse before it is here. */
+static void report_others(const struct sn_index *idx)
+{
+	char why[256];
+	size_t i;
+
+	for (i = 0; i < sn_index_count(idx, SN_KIND_SERVICE); i++) {
+		const struct sn_object *o = sn_index_at(idx, SN_KIND_SERVICE, i);
+
+		if (sn_translate_service_problem(idx, o, why, sizeof(why)))
+			sn_warn("status", "Service %s/%s: %s; it is not used", o->ns, o->name, why);
+	}
+	for (i = 0; i < sn_index_count(idx, SN_KIND_MESHCONFIG); i++)
+		if (strcmp(sn_index_at(idx, SN_KIND_MESHCONFIG, i)->name, "default") != 0)
+			sn_warn("status",
+				"MeshConfig %s is not used: there is one, named \"default\"",
+				sn_index_at(idx, SN_KIND_MESHCONFIG, i)->name);
+}
+
 static void on_changed(void *arg)
 {
 	struct local *l = arg;
@@ -46,6 +65,7 @@ static void on_changed(void *arg)
 		sn_debug("reconcile", "%s", err.msg); /* logged where it happened */
 	report(l->idx, SN_KIND_MESHROUTE);
 	report(l->idx, SN_KIND_BACKENDPOLICY);
+	report_others(l->idx);
 }
 
 int sn_run_local(const struct sn_operator_options *o)
@@ -58,6 +78,8 @@ int sn_run_local(const struct sn_operator_options *o)
 	struct sn_loop *loop;
 	int rc = 2;
 
+	if (l.idx)
+		sn_index_set_local(l.idx);
 	loop = sn_loop_new(NULL, &err);
 	if (loop && sn_signals_stop_loop(&signals, loop))
 		sn_err_sys(&err, errno, "signals");

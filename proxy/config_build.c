@@ -95,7 +95,7 @@ static const struct sn_val *at(struct build *b, const struct sn_val *v)
 /* --- routes -------------------------------------------------------------------------------------
  */
 
-static struct sn_pair_match *pairs(struct build *b, const struct raw_pair *raw, size_t n)
+static struct sn_pair_match *pairs(struct build *b, const struct sn_raw_pair *raw, size_t n)
 {
 	struct sn_pair_match *out = take(b, n, sizeof(*out));
 	size_t i;
@@ -107,7 +107,7 @@ static struct sn_pair_match *pairs(struct build *b, const struct raw_pair *raw, 
 	return out;
 }
 
-static void build_match(struct build *b, const struct raw_match *raw, struct sn_match *m)
+static void build_match(struct build *b, const struct sn_raw_match *raw, struct sn_match *m)
 {
 	if (raw->path) {
 		m->path_kind = (enum sn_path_kind)raw->path->type;
@@ -121,7 +121,7 @@ static void build_match(struct build *b, const struct raw_match *raw, struct sn_
 	m->n_params = raw->n_params;
 }
 
-static struct sn_header_value *values(struct build *b, const struct raw_pair *raw, size_t n)
+static struct sn_header_value *values(struct build *b, const struct sn_raw_pair *raw, size_t n)
 {
 	struct sn_header_value *out = take(b, n, sizeof(*out));
 	size_t i;
@@ -133,7 +133,7 @@ static struct sn_header_value *values(struct build *b, const struct raw_pair *ra
 	return out;
 }
 
-static void build_filter(struct build *b, const struct raw_filter *raw, struct sn_filter *f)
+static void build_filter(struct build *b, const struct sn_raw_filter *raw, struct sn_filter *f)
 {
 	struct sn_header_modifier *m = &f->headers;
 	size_t i;
@@ -149,7 +149,7 @@ static void build_filter(struct build *b, const struct raw_filter *raw, struct s
 		m->remove[i] = keep_slice(b, raw->modifier->remove[i]);
 }
 
-static void build_backends(struct build *b, const struct raw_rule *raw, struct sn_rule *r)
+static void build_backends(struct build *b, const struct sn_raw_rule *raw, struct sn_rule *r)
 {
 	size_t i;
 
@@ -167,7 +167,7 @@ static void build_backends(struct build *b, const struct raw_rule *raw, struct s
 	}
 }
 
-static void build_rule(struct build *b, const char *route_name, const struct raw_rule *raw,
+static void build_rule(struct build *b, const char *route_name, const struct sn_raw_rule *raw,
 		       struct sn_rule *r)
 {
 	size_t i;
@@ -184,7 +184,7 @@ static void build_rule(struct build *b, const char *route_name, const struct raw
 	build_backends(b, raw, r);
 }
 
-static bool applies(const struct raw_route *r, int64_t port)
+static bool applies(const struct sn_raw_route *r, int64_t port)
 {
 	size_t i;
 

@@ -5,6 +5,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "mesh/schema.h"
 #include "proxy/config.h"
 
 struct raw_tls {
@@ -29,76 +30,6 @@ struct raw_port {
 	int protocol;
 };
 
-struct raw_pair {
-	const char *name;
-	const char *value;
-};
-
-struct raw_path {
-	int type;
-	const char *value;
-};
-
-struct raw_match {
-	struct raw_path *path;
-	const char *method;
-	struct raw_pair *headers;
-	size_t n_headers;
-	struct raw_pair *params;
-	size_t n_params;
-};
-
-struct raw_modifier {
-	struct raw_pair *set;
-	size_t n_set;
-	struct raw_pair *add;
-	size_t n_add;
-	const char **remove;
-	size_t n_remove;
-};
-
-struct raw_filter {
-	int type;
-	struct raw_modifier *modifier;
-};
-
-struct raw_backend {
-	const char *name;
-	int64_t port;
-	int64_t weight;
-};
-
-struct raw_rule {
-	const char *name;
-	struct raw_match *matches;
-	size_t n_matches;
-	struct raw_filter *filters;
-	size_t n_filters;
-	struct raw_backend *backends;
-	size_t n_backends;
-	struct {
-		uint64_t request;
-	} timeouts;
-};
-
-struct raw_route {
-	const char *name;
-	int64_t *ports;
-	size_t n_ports;
-	struct raw_rule *rules;
-	size_t n_rules;
-};
-
-struct raw_policy {
-	struct {
-		int algorithm;
-	} load_balancing;
-	struct {
-		int64_t max, pending;
-		uint64_t idle_timeout;
-	} connections;
-};
-
 struct raw_endpoint {
 	const char *address;
 	int64_t weight;
@@ -121,9 +52,9 @@ struct raw_service {
 	size_t n_addresses;
 	struct raw_port *ports;
 	size_t n_ports;
-	struct raw_route *routes;
+	struct sn_raw_route *routes;
 	size_t n_routes;
-	struct raw_policy policy;
+	struct sn_raw_policy policy;
 	struct raw_endpoints *endpoints;
 };
 

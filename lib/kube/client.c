@@ -5,6 +5,8 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,10 @@
 #include "base/num.h"
 
 #define TOKEN_LIFE_MS 60000
+#define CONNECTIONS_MAX 32L   /* to the API server; more requests wait for one */
+#define KEEPALIVE_IDLE_S 30L  /* a peer that vanished is noticed ... */
+#define KEEPALIVE_EVERY_S 10L /* ... at the second probe without an answer, */
+#define USER_TIMEOUT_MS 30000 /* or when what was sent stays unacknowledged for so long */
 #define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 struct sn_kube {
@@ -327,6 +333,17 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
 	return sn_buf_append(&c->in, p, n) ? 0 : n;
 }
 
+/* What libcurl has no option for: how long a silent peer is waited for. */
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype what)
+{
+	int ms = USER_TIMEOUT_MS;
+
+	(void)arg;
+	(void)what;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
+}
+
 static int configure(struct sn_kube_call *c)
 {
 	const struct sn_kube_request *r = &c->req;
@@ -348,8 +365,9 @@ static int configure(struct sn_kube_call *c)
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
+	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "sennit-operator/" SN_VERSION);
 	if (k->ca_file)
 		curl_easy_setopt(e, CURLOPT_CAINFO, k->ca_file);
@@ -437,6 +455,7 @@ struct sn_kube *sn_kube_new(struct sn_loop *l, const struct sn_kube_settings *se
 	curl_multi_setopt(k->multi, CURLMOPT_SOCKETDATA, k);
 	curl_multi_setopt(k->multi, CURLMOPT_TIMERFUNCTION, set_timer);
 	curl_multi_setopt(k->multi, CURLMOPT_TIMERDATA, k);
+	curl_multi_setopt(k->multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNECTIONS_MAX);
 	return k;
 }
 

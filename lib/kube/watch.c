@@ -14,6 +14,7 @@
 #define PAGE 500
 #define ITEM_MAX (2u << 20)
 #define WATCHDOG_MS 90000
+#define SHORT_MS 1000 /* a watch that ends before this without an event was none */
 
 struct sn_kube_watch {
 	struct sn_kube *k;
@@ -29,9 +30,14 @@ struct sn_kube_watch {
 	uint64_t watchdog_ms;
 	struct sn_rng rng;
 	unsigned failures;
-	bool watching; /* else listing */
-	bool in_list;  /* list_begin has been told */
-	bool gone;     /* 410 was seen: list again */
+	unsigned gones; /* 410s in a row, nothing useful between them */
+	uint64_t began_ms;
+	uint32_t retry_after_s;
+	char error[200]; /* what an ERROR event said; "": none */
+	bool useful;	 /* this watch has brought an event or a bookmark */
+	bool watching;	 /* else listing */
+	bool in_list;	 /* list_begin has been told */
+	bool gone;	 /* 410 was seen: list again */
 	bool synced;
 	struct sn_kube_watch_counters n;
 };
@@ -80,14 +86,18 @@ static void failed(struct sn_kube_watch *w, const char *why, uint32_t retry_afte
 	schedule(w, ms);
 }
 
+/* The first time at once; a server that says 410 again and again is asked ever less often. */
 static void list_again(struct sn_kube_watch *w)
 {
+	uint64_t ms = w->gones++ ? sn_backoff_ms(w->gones - 1, 0, &w->rng) : 0;
+
 	w->n.gone++;
 	w->watching = false;
 	w->gone = false;
 	sn_buf_reset(&w->cont);
-	sn_info("kube", "%s: the watch is too old (410), listing again", w->name);
-	schedule(w, 0);
+	sn_info("kube", "%s: too old (410), listing again in %llu ms", w->name,
+		(unsigned long long)ms);
+	schedule(w, ms);
 }
 
 static void keep(struct sn_buf *b, const char *s)
@@ -103,13 +113,16 @@ static void on_event(struct sn_kube_watch *w, const struct sn_val *v)
 	const char *version = sn_val_str(sn_val_path(obj, "metadata.resourceVersion"), NULL);
 
 	if (strcmp(type, "ERROR") == 0) {
-		if (sn_val_int(sn_val_get(obj, "code"), 0) == 410)
-			w->gone = true;
-		else
-			sn_warn("kube", "%s: the watch says: %s", w->name,
-				sn_val_str(sn_val_get(obj, "message"), "?"));
+		int64_t wait = sn_val_int(sn_val_path(obj, "details.retryAfterSeconds"), 0);
+
+		w->gone = sn_val_int(sn_val_get(obj, "code"), 0) == 410;
+		w->retry_after_s = wait > 0 && wait < 3600 ? (uint32_t)wait : 0;
+		snprintf(w->error, sizeof(w->error), "%s",
+			 sn_val_str(sn_val_get(obj, "message"), "an error without a message"));
 		return;
 	}
+	w->failures = w->gones = 0;
+	w->useful = true;
 	if (strcmp(type, "BOOKMARK") == 0) {
 		w->n.bookmarks++;
 	} else if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
@@ -132,9 +145,8 @@ static int on_item(void *arg, const struct sn_val *v, bool is_rest)
 	struct sn_kube_watch *w = arg;
 
 	if (w->watching) {
-		w->failures = 0;
 		on_event(w, v);
-		return w->gone;
+		return w->gone || w->error[0];
 	}
 	if (!is_rest) {
 		w->ev->object(w->arg, v, false);
@@ -153,7 +165,7 @@ static int on_data(void *arg, const char *p, size_t n)
 	sn_loop_timer(w->loop, &w->watchdog, w->watchdog_ms);
 	if (sn_json_stream_feed(w->json, p, n, &err) == 0)
 		return 0;
-	if (!w->gone)
+	if (!w->gone && !w->error[0])
 		sn_warn("kube", "%s: %s", w->name, err.msg);
 	return 1;
 }
@@ -192,10 +204,15 @@ static void watch_done(struct sn_kube_watch *w, const struct sn_kube_answer *a)
 	stop_json(w);
 	if (w->gone || a->code == -SN_EGONE) {
 		list_again(w);
+	} else if (w->error[0]) {
+		failed(w, w->error, w->retry_after_s);
 	} else if (a->code) {
 		reason(a, why, sizeof(why));
 		failed(w, why, a->retry_after_s);
+	} else if (!w->useful && sn_loop_now_ms(w->loop) - w->began_ms < SHORT_MS) {
+		failed(w, "it ended at once", 0);
 	} else {
+		w->gones = 0;
 		schedule(w, 50); /* its time was over */
 	}
 }
@@ -253,6 +270,9 @@ static void send(struct sn_kube_watch *w)
 		w->in_list = true;
 		w->ev->list_begin(w->arg);
 	}
+	w->error[0] = 0;
+	w->useful = false;
+	w->began_ms = sn_loop_now_ms(w->loop);
 	w->json = sn_json_stream_new(w->watching ? NULL : "items", ITEM_MAX, on_item, w);
 	sn_buf_init(&path, 16384);
 	path_of(w, &path);

@@ -18,6 +18,7 @@ struct sn_index {
 		struct entry *list;
 		size_t n, cap;
 	} kinds[SN_KIND_COUNT];
+	bool local;
 };
 
 static const char *const names[] = {"Namespace", "Service",	  "Pod",
@@ -59,6 +60,16 @@ void sn_index_free(struct sn_index *idx)
 		free(idx->kinds[k].list);
 	}
 	free(idx);
+}
+
+void sn_index_set_local(struct sn_index *idx)
+{
+	idx->local = true;
+}
+
+bool sn_index_is_local(const struct sn_index *idx)
+{
+	return idx->local;
 }
 
 /* Position of the object, or where it would be. */
@@ -126,6 +137,16 @@ static int keep(struct sn_arena *a, struct sn_val *into, const struct sn_val *fr
 	return v ? sn_val_set(a, into, sn_slice_cstr(key), copy(a, v)) : 0;
 }
 
+/* Ours, and the few of others that say whether a pod can have a proxy. What we write ourselves is
+ * not kept: it changes nothing. */
+static bool is_of_interest(const char *key)
+{
+	if (strcmp(key, "sennit.dev/routes-revision") == 0)
+		return false;
+	return strstr(key, "sennit.dev/") || strcmp(key, "kubernetes.io/config.mirror") == 0 ||
+	       strcmp(key, "pod-security.kubernetes.io/enforce") == 0;
+}
+
 /* Annotations and labels of ours only, and a namespace's Pod Security level. */
 static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_val *meta,
 		     const char *key)
@@ -136,8 +157,10 @@ static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_va
 	int rc = out ? 0 : -SN_ENOMEM;
 
 	for (i = 0; i < sn_val_len(all) && !rc && all->type == SN_VAL_MAP; i++)
-		if (strstr(all->map.members[i].key.p, "sennit.dev/") ||
-		    strcmp(all->map.members[i].key.p, "pod-security.kubernetes.io/enforce") == 0)
+		if (strcmp(all->map.members[i].key.p, "sennit.dev/proxy-config") == 0)
+			rc = sn_val_set(a, out, all->map.members[i].key,
+					sn_val_new_str(a, sn_slice("", 0))); /* that it is there */
+		else if (is_of_interest(all->map.members[i].key.p))
 			rc = sn_val_set(a, out, all->map.members[i].key,
 					copy(a, all->map.members[i].val));
 	if (rc || sn_val_len(out) == 0)
@@ -145,12 +168,19 @@ static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_va
 	return sn_val_set(a, into, sn_slice_cstr(key), out);
 }
 
-/* A pod: who it is, and whether it is one of ours. Its spec is not kept. */
+/* A pod: who it is, whether it is one of ours and whether it could be. Its spec is not kept. */
 static int keep_pod(struct sn_arena *a, struct sn_val *into, const struct sn_val *val)
 {
 	const struct sn_val *phase = sn_val_path(val, "status.phase");
+	int rc = keep(a, into, sn_val_get(val, "spec"), "hostNetwork");
 
-	return phase ? sn_val_set(a, into, SN_SLICE("phase"), copy(a, phase)) : 0;
+	if (!rc)
+		rc = keep(a, into, sn_val_path(val, "spec.os"), "name");
+	if (!rc)
+		rc = keep(a, into, sn_val_get(val, "metadata"), "deletionTimestamp");
+	if (!rc && phase)
+		rc = sn_val_set(a, into, SN_SLICE("phase"), copy(a, phase));
+	return rc;
 }
 
 static struct sn_val *prune(struct sn_arena *a, enum sn_kind kind, const struct sn_val *val)
@@ -165,6 +195,8 @@ static struct sn_val *prune(struct sn_arena *a, enum sn_kind kind, const struct 
 		rc = keep_ours(a, out, meta, "labels");
 	if (!rc && kind == SN_KIND_POD)
 		rc = keep_pod(a, out, val);
+	if (!rc && kind == SN_KIND_NAMESPACE)
+		rc = keep(a, out, meta, "deletionTimestamp");
 	if (!rc && kind != SN_KIND_POD && kind != SN_KIND_NAMESPACE)
 		rc = keep(a, out, val, "spec");
 	if (!rc && (kind == SN_KIND_MESHROUTE || kind == SN_KIND_BACKENDPOLICY))
@@ -184,7 +216,7 @@ static struct sn_object *new_object(enum sn_kind kind, const struct sn_val *val)
 
 	if (!o)
 		return NULL;
-	sn_arena_init(&o->arena, 1024, 4u << 20);
+	sn_arena_init(&o->arena, 512, 4u << 20);
 	o->kind = kind;
 	o->ns = sn_arena_strdup(&o->arena,
 				scoped(kind) ? sn_val_str(sn_val_get(meta, "namespace"), "default")
@@ -193,9 +225,11 @@ static struct sn_object *new_object(enum sn_kind kind, const struct sn_val *val)
 	o->uid = sn_arena_strdup(&o->arena, sn_val_str(sn_val_get(meta, "uid"), ""));
 	o->created =
 		sn_arena_strdup(&o->arena, sn_val_str(sn_val_get(meta, "creationTimestamp"), ""));
+	o->version =
+		sn_arena_strdup(&o->arena, sn_val_str(sn_val_get(meta, "resourceVersion"), ""));
 	o->generation = sn_val_int(sn_val_get(meta, "generation"), 0);
 	o->val = prune(&o->arena, kind, val);
-	if (o->ns && o->name && o->uid && o->created && o->val)
+	if (o->ns && o->name && o->uid && o->created && o->version && o->val)
 		return o;
 	free_object(o);
 	return NULL;

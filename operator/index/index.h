@@ -31,6 +31,7 @@ struct sn_object {
 	const char *ns; /* "" when cluster-scoped */
 	const char *name;
 	const char *uid;
+	const char *version; /* resourceVersion, opaque; "" in a directory */
 	const char *created; /* creationTimestamp, "" in a directory */
 	int64_t generation;
 	const struct sn_val *val;
@@ -42,6 +43,10 @@ struct sn_index;
 /* NULL when out of memory. */
 struct sn_index *sn_index_new(void);
 void sn_index_free(struct sn_index *idx);
+/* Resources are files of whoever runs us: only then do annotations of a Service say where its
+ * instances are. In a cluster anybody could. */
+void sn_index_set_local(struct sn_index *idx);
+bool sn_index_is_local(const struct sn_index *idx);
 
 /* "MeshRoute" ... -> kind; -1 when it is none of ours. */
 int sn_kind_parse(const char *kind);

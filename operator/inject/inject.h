@@ -37,6 +37,9 @@ struct sn_inject_env {
 /* A namespace with @labels enforces Pod Security baseline or restricted, which forbid NET_ADMIN. */
 bool sn_inject_is_locked(const struct sn_val *labels);
 
+/* Whether annotations of a pod cannot be used; @dst then says which, and why. */
+bool sn_inject_bad_annotations(const struct sn_val *annotations, char *dst, size_t cap);
+
 /* Appends the answer to @in and returns the HTTP status: 200 with a review in @out, else 400, 413
  * or 500 with a text. */
 unsigned sn_inject_review(const struct sn_inject_env *env, struct sn_slice in, struct sn_buf *out,

@@ -175,3 +175,27 @@ void sn_inject_settings_read(const struct sn_val *annotations, const char *defau
 		ret->memory_limit = ret->memory_request;
 	}
 }
+
+bool sn_inject_bad_annotations(const struct sn_val *annotations, char *dst, size_t cap)
+{
+	struct sn_inject_settings unused;
+	struct sn_inject_warnings w = {0};
+	struct sn_arena arena;
+	size_t i, at = 0;
+
+	if (!annotations || annotations->type != SN_VAL_MAP)
+		return false;
+	for (i = 0; i < annotations->map.n; i++)
+		if (sn_slice_starts(annotations->map.members[i].key, SN_SLICE(PREFIX)))
+			break;
+	if (i == annotations->map.n)
+		return false; /* as of nearly all pods */
+	sn_arena_init(&arena, 4096, 1u << 20);
+	w.arena = &arena;
+	sn_inject_settings_read(annotations, "", &unused, &w);
+	for (i = 0; i < w.n && at < cap; i++)
+		at += (size_t)snprintf(dst + at, cap - at, "%s%s", i ? "; " : "",
+				       w.text[i] + strlen("sennit: "));
+	sn_arena_done(&arena);
+	return w.n > 0;
+}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Per namespace:
  *
- *   (unknown) --GET: ours or absent--> OWNED --document differs--> apply shard by shard --> bump
- * pods twice
- *        \----GET: foreign-----------> FOREIGN (left alone, reported, looked at again after a
- * while)
- */
+ *   UNKNOWN --GET each shard up to the first that is not there--> OWNED --document differs-->
+ *     apply shard by shard, delete those past the last from behind --> bump pods twice
+ *   UNKNOWN --GET: foreign--> FOREIGN (left alone, reported, looked at again after a while)
+ *
+ * Our shards have no gap: they are made in order and deleted from the last. So what lies behind the
+ * first that is not there is not ours, and is not touched. */
 #include "operator/reconcile/cluster.h"
 
 #include <stdio.h>
@@ -39,10 +40,13 @@ struct place { /* a namespace */
 	struct sn_document doc; /* being written or written */
 	bool has_doc;
 	char written[SN_HASH_HEX]; /* revision that is in the cluster */
-	size_t n_written;	   /* shards there */
-	char seen[SN_HASH_HEX];	   /* what the last look found in the first shard */
-	bool looked;		   /* and nobody has compared it yet */
+	size_t n_written;	   /* shards of ours there */
+	size_t n_usable;	   /* the shard of this number is foreign; SN_SHARDS_MAX: none is */
+	char seen[SN_SHARDS_MAX][SN_HASH_HEX]; /* what the last look found */
+	bool looked;			       /* and nobody has compared it yet */
+	bool searched; /* for what an earlier operator has left; never meshed since */
 	size_t next_shard;
+	char held[256]; /* why the last document is not written; "" */
 	struct sn_kube_call *call;
 	struct sn_timer retry, bump;
 	unsigned failures;
@@ -68,6 +72,10 @@ struct sn_cluster_reconciler {
 	uint64_t first_kick_ms;
 	struct sn_list bumps;
 	struct sn_rng rng;
+	sn_cluster_held_fn held_changed;
+	void *arg;
+	size_t n_held;
+	bool searched_all; /* every namespace has a place since the first pass */
 	uint64_t n_runs, n_writes, n_errors, n_bumps, n_foreign, n_adds, n_retries, n_queued;
 };
 
@@ -81,9 +89,17 @@ bool sn_pod_is_meshed(const struct sn_object *pod)
 	       strcmp(phase, "Succeeded") != 0 && strcmp(phase, "Failed") != 0;
 }
 
-static bool namespace_is_meshed(const struct sn_index *idx, const char *ns)
+/* The namespace, if it is there and not about to go with all that is in it. */
+static const struct sn_object *namespace_of(const struct sn_index *idx, const char *ns)
 {
 	const struct sn_object *o = sn_index_find(idx, SN_KIND_NAMESPACE, "", ns);
+
+	return o && !sn_val_get(o->val, "deletionTimestamp") ? o : NULL;
+}
+
+static bool namespace_is_meshed(const struct sn_index *idx, const char *ns)
+{
+	const struct sn_object *o = namespace_of(idx, ns);
 	size_t i;
 
 	if (!o)
@@ -253,8 +269,20 @@ static void map_body(const struct place *p, size_t shard, struct sn_buf *out)
 	sn_jsonw_map_end(&w);
 }
 
+/* Says why a namespace's document is not in the cluster ("": it is, or nobody knows yet). */
+static void hold(struct place *p, const char *why)
+{
+	if (strcmp(p->held, why) == 0)
+		return;
+	p->r->n_held += (why[0] != 0) - (size_t)(p->held[0] != 0);
+	snprintf(p->held, sizeof(p->held), "%s", why);
+	p->r->held_changed(p->r->arg);
+}
+
 static void failed(struct place *p, const char *what, const struct sn_kube_answer *a)
 {
+	int said = a->body.n < 200 ? (int)a->body.n : 200;
+	char why[256];
 	uint64_t ms;
 
 	p->failures++;
@@ -262,8 +290,14 @@ static void failed(struct place *p, const char *what, const struct sn_kube_answe
 	p->r->n_retries++;
 	p->next_shard = 0;
 	ms = sn_backoff_ms(p->failures, a->retry_after_s * 1000u, &p->r->rng);
-	sn_warn("reconcile", "namespace %s: %s: %u %s %.200s; again in %llu ms", p->name, what,
-		a->status, a->error, a->body.n ? a->body.p : "", (unsigned long long)ms);
+	sn_warn("reconcile", "namespace %s: %s: %u %s %.*s; again in %llu ms", p->name, what,
+		a->status, a->error, said, a->body.n ? a->body.p : "", (unsigned long long)ms);
+	if (a->code == -SN_ECONFLICT)
+		p->owner = UNKNOWN; /* read again; never by force */
+	if (a->code == -SN_EPERMANENT || (a->code == -SN_ECONFLICT && p->failures > 3)) {
+		snprintf(why, sizeof(why), "%s: the API server says %u", what, a->status);
+		hold(p, why);
+	}
 	sn_loop_timer(p->r->loop, &p->retry, ms);
 }
 
@@ -297,8 +331,8 @@ static void written(struct place *p)
 	sn_info("reconcile", "namespace %s: revision %s in %zu ConfigMap(s)", p->name,
 		p->doc.revision, p->doc.n_shards);
 	memcpy(p->written, p->doc.revision, sizeof(p->written));
-	p->n_written = p->doc.n_shards;
 	p->failures = 0;
+	hold(p, "");
 	p->r->n_writes++;
 	snprintf(p->bump_value, sizeof(p->bump_value), "%s", p->written);
 	p->bumps_left = 2;
@@ -312,67 +346,110 @@ static void on_written(void *arg, const struct sn_kube_answer *a)
 	struct place *p = arg;
 
 	p->call = NULL;
-	if (a->code && !(a->status == 404 && p->next_shard >= p->doc.n_shards)) {
+	if (a->code) {
 		failed(p, "writing a ConfigMap", a);
 		return;
 	}
-	p->next_shard++;
+	if (++p->next_shard > p->n_written)
+		p->n_written = p->next_shard;
 	write_next(p);
 }
 
-/* Shards first, then those that are too many go. */
+static void on_trimmed(void *arg, const struct sn_kube_answer *a)
+{
+	struct place *p = arg;
+
+	p->call = NULL;
+	if (a->code && a->status != 404) {
+		failed(p, "deleting a ConfigMap", a);
+		return;
+	}
+	p->n_written--;
+	write_next(p);
+}
+
+/* Shards first, then those that are too many go, from the last. */
 static void write_next(struct place *p)
 {
 	if (p->next_shard < p->doc.n_shards)
 		send(p, "PATCH", p->next_shard, true, on_written);
-	else if (p->next_shard < p->n_written)
-		send(p, "DELETE", p->next_shard, false, on_written);
+	else if (p->n_written > p->doc.n_shards)
+		send(p, "DELETE", p->n_written - 1, false, on_trimmed);
 	else
 		written(p);
+}
+
+static void on_looked(void *arg, const struct sn_kube_answer *a);
+
+/* All that is there of ours is known. */
+static void looked(struct place *p)
+{
+	p->n_written = p->next_shard;
+	p->looked = true;
+	p->searched = true;
+	p->owner = OWNED;
+	p->failures = 0;
+	work(p);
+}
+
+/* Takes over what a shard holds; false: it is not ours. */
+static bool take_shard(struct place *p, struct sn_slice json)
+{
+	struct sn_arena arena;
+	struct sn_val *v = NULL;
+	struct sn_slice text;
+	char key[40];
+	bool ours;
+
+	sn_arena_init(&arena, 65536, 64u << 20);
+	if (sn_json_parse(&arena, json.p, json.n, 0, &v, NULL))
+		v = NULL;
+	snprintf(key, sizeof(key), "routes-%zu.yaml", p->next_shard);
+	text = sn_val_slice(sn_val_get(sn_val_get(v, "data"), key));
+	ours = strcmp(sn_val_str(sn_val_get(sn_val_path(v, "metadata.labels"), MANAGED), ""),
+		      "sennit-operator") == 0;
+	sn_hash_content(text.p ? text.p : "", text.n, p->seen[p->next_shard]);
+	sn_arena_done(&arena);
+	return ours;
+}
+
+static void foreign(struct place *p, size_t shard)
+{
+	char name[40], why[256];
+
+	map_name(shard, name);
+	snprintf(why, sizeof(why),
+		 "a ConfigMap %s is there that is not ours; it is left alone. fix: rename it",
+		 name);
+	p->r->n_foreign++;
+	sn_error("reconcile", "namespace %s: %s", p->name, why);
+	hold(p, why);
+	sn_loop_timer(p->r->loop, &p->retry, FOREIGN_MS);
 }
 
 static void on_looked(void *arg, const struct sn_kube_answer *a)
 {
 	struct place *p = arg;
-	struct sn_arena arena;
-	struct sn_val *v = NULL;
-	const char *by = "";
 
 	p->call = NULL;
-	p->looked = true;
-	p->seen[0] = 0;
 	if (a->status == 404) {
-		p->owner = OWNED;
-		work(p);
-		return;
-	}
-	if (a->code) {
+		looked(p);
+	} else if (a->code) {
 		failed(p, "reading a ConfigMap", a);
-		return;
+	} else if (take_shard(p, a->body)) {
+		if (++p->next_shard < SN_SHARDS_MAX)
+			send(p, "GET", p->next_shard, false, on_looked);
+		else
+			looked(p);
+	} else if (p->next_shard > 0) {
+		p->n_usable = p->next_shard;
+		looked(p);
+	} else if (namespace_is_meshed(p->r->idx, p->name)) {
+		p->owner = FOREIGN;
+		foreign(p, 0);
+	} else {
+		p->searched = true; /* not ours, and nobody here needs the name */
 	}
-	sn_arena_init(&arena, 65536, 64u << 20);
-	if (sn_json_parse(&arena, a->body.p, a->body.n, 0, &v, NULL) == 0) {
-		struct sn_slice text =
-			sn_val_slice(sn_val_get(sn_val_get(v, "data"), "routes-0.yaml"));
-
-		by = sn_val_str(sn_val_get(sn_val_path(v, "metadata.labels"), MANAGED), "");
-		sn_hash_content(text.p ? text.p : "", text.n, p->seen);
-	}
-	p->owner = strcmp(by, "sennit-operator") == 0 ? OWNED : FOREIGN;
-	sn_arena_done(&arena);
-	if (p->owner == FOREIGN) {
-		p->r->n_foreign++;
-		sn_error("reconcile",
-			 "namespace %s: a ConfigMap sennit-routes is there that is not ours; it is "
-			 "left "
-			 "alone, and the namespace's proxies get no routes. fix: rename it",
-			 p->name);
-		sn_loop_timer(p->r->loop, &p->retry, FOREIGN_MS);
-		return;
-	}
-	p->n_written =
-		p->n_written ? p->n_written : SN_SHARDS_MAX; /* whatever was there before us */
-	work(p);
 }
 
 static void on_deleted(void *arg, const struct sn_kube_answer *a)
@@ -384,13 +461,12 @@ static void on_deleted(void *arg, const struct sn_kube_answer *a)
 		failed(p, "deleting a ConfigMap", a);
 		return;
 	}
-	if (++p->next_shard < p->n_written) {
-		send(p, "DELETE", p->next_shard, false, on_deleted);
+	if (--p->n_written > 0) {
+		send(p, "DELETE", p->n_written - 1, false, on_deleted);
 		return;
 	}
 	sn_info("reconcile", "namespace %s: no meshed pod is left, its routes are deleted",
 		p->name);
-	p->n_written = 0;
 	p->written[0] = 0;
 	p->deleting = false;
 	p->owner = UNKNOWN;
@@ -402,16 +478,42 @@ static void on_deleted(void *arg, const struct sn_kube_answer *a)
  * or has somebody taken or changed it? */
 static void compare(struct place *p, const struct sn_document *doc)
 {
-	struct sn_slice first = sn_buf_slice(&doc->shards[0]);
+	bool same = p->n_written == doc->n_shards;
 	char hash[SN_HASH_HEX];
+	size_t i;
 
 	p->looked = false;
-	sn_hash_content(first.p, first.n, hash);
-	if (strcmp(hash, p->seen) != 0) {
-		p->written[0] = 0;
-	} else if (!p->written[0] && doc->n_shards == 1) {
-		memcpy(p->written, doc->revision, sizeof(p->written));
-		p->n_written = 1;
+	for (i = 0; i < doc->n_shards && same; i++) {
+		struct sn_slice text = sn_buf_slice(&doc->shards[i]);
+
+		sn_hash_content(text.p, text.n, hash);
+		same = strcmp(hash, p->seen[i]) == 0;
+	}
+	memcpy(p->written, same ? doc->revision : "", same ? sizeof(p->written) : 1);
+}
+
+static void look(struct place *p)
+{
+	if (sn_timer_is_set(&p->retry))
+		return;
+	p->n_usable = SN_SHARDS_MAX;
+	p->next_shard = 0;
+	send(p, "GET", 0, false, on_looked);
+}
+
+/* Without meshed pods nothing of ours stays, be it an earlier operator's. */
+static void clear(struct place *p)
+{
+	hold(p, "");
+	if (!namespace_of(p->r->idx, p->name))
+		return;
+	if (p->owner == OWNED && p->n_written > 0) {
+		p->deleting = true;
+		send(p, "DELETE", p->n_written - 1, false, on_deleted);
+	} else if (p->owner == UNKNOWN && !p->searched) {
+		look(p);
+	} else {
+		p->owner = UNKNOWN;
 	}
 }
 
@@ -428,27 +530,31 @@ static void work(struct place *p)
 	p->dirty = false;
 	p->next_shard = 0;
 	if (!namespace_is_meshed(p->r->idx, p->name)) {
-		if (p->n_written == 0 || !sn_index_find(p->r->idx, SN_KIND_NAMESPACE, "", p->name))
-			return;
-		p->deleting = true;
-		send(p, "DELETE", 0, false, on_deleted);
+		clear(p);
 		return;
 	}
 	if (p->owner != OWNED) {
-		if (!sn_timer_is_set(&p->retry))
-			send(p, "GET", 0, false, on_looked);
+		look(p);
 		return;
 	}
 	if (sn_translate(p->r->idx, p->name, &doc, &err)) {
 		sn_error("reconcile", "namespace %s: %s; the last good document stays", p->name,
 			 err.msg);
 		p->r->n_errors++;
+		hold(p, err.msg);
+		return;
+	}
+	if (doc.n_shards > p->n_usable) {
+		foreign(p, p->n_usable);
+		sn_document_done(&doc);
+		p->owner = UNKNOWN;
 		return;
 	}
 	if (p->looked)
 		compare(p, &doc);
 	if (strcmp(doc.revision, p->written) == 0 && doc.n_shards == p->n_written) {
 		sn_document_done(&doc);
+		hold(p, "");
 		return;
 	}
 	if (p->has_doc)
@@ -475,6 +581,7 @@ static void free_place(void *arg)
 
 	if (p->call)
 		sn_kube_cancel(p->call);
+	p->r->n_held -= p->held[0] != 0;
 	sn_loop_timer_cancel(p->r->loop, &p->retry);
 	sn_loop_timer_cancel(p->r->loop, &p->bump);
 	if (p->has_doc)
@@ -515,14 +622,15 @@ static void on_quiet(struct sn_timer *t, uint64_t now_ms)
 	for (i = 0; i < sn_index_count(r->idx, SN_KIND_NAMESPACE); i++) {
 		const char *ns = sn_index_at(r->idx, SN_KIND_NAMESPACE, i)->name;
 
-		if (namespace_is_meshed(r->idx, ns))
+		if (!r->searched_all || namespace_is_meshed(r->idx, ns))
 			place_of(r, ns);
 	}
+	r->searched_all = true;
 	for (e = sn_map_first(&r->places); e; e = next) {
 		struct place *p = sn_map_value(e);
 
 		next = sn_map_next(e);
-		if (!sn_index_find(r->idx, SN_KIND_NAMESPACE, "", p->name)) {
+		if (!namespace_of(r->idx, p->name)) {
 			sn_map_take(&r->places, sn_slice_cstr(p->name));
 			free_place(p); /* its ConfigMaps went with it */
 		} else if (!sn_timer_is_set(&p->retry)) {
@@ -563,7 +671,8 @@ void sn_cluster_reconciler_kick(struct sn_cluster_reconciler *r)
 
 struct sn_cluster_reconciler *sn_cluster_reconciler_new(struct sn_loop *l, struct sn_kube *k,
 							const struct sn_index *idx,
-							uint64_t resync_ms)
+							uint64_t resync_ms,
+							sn_cluster_held_fn held_changed, void *arg)
 {
 	struct sn_cluster_reconciler *r = calloc(1, sizeof(*r));
 
@@ -579,6 +688,8 @@ struct sn_cluster_reconciler *sn_cluster_reconciler_new(struct sn_loop *l, struc
 	sn_timer_init(&r->step, on_step);
 	sn_timer_init(&r->resync, on_resync);
 	r->resync_ms = resync_ms;
+	r->held_changed = held_changed;
+	r->arg = arg;
 	sn_loop_timer(l, &r->resync, resync_ms);
 	return r;
 }
@@ -596,6 +707,32 @@ void sn_cluster_reconciler_free(struct sn_cluster_reconciler *r)
 	sn_loop_timer_cancel(r->loop, &r->step);
 	sn_loop_timer_cancel(r->loop, &r->resync);
 	free(r);
+}
+
+const char *sn_cluster_reconciler_held(const struct sn_cluster_reconciler *r, const char *ns)
+{
+	const struct place *p = r->n_held ? sn_map_find(&r->places, sn_slice_cstr(ns)) : NULL;
+
+	return p && p->held[0] ? p->held : NULL;
+}
+
+bool sn_cluster_reconciler_holds(const struct sn_cluster_reconciler *r,
+				 const struct sn_object *route, char *dst, size_t cap)
+{
+	const struct sn_map_entry *e;
+
+	if (r->n_held == 0)
+		return false;
+	for (e = sn_map_first(&r->places); e; e = sn_map_next(e)) {
+		const struct place *p = sn_map_value(e);
+
+		if (!p->held[0] || !sn_translate_visible(r->idx, route, p->name))
+			continue;
+		snprintf(dst, cap, "clients in namespace %s keep the last good routes: %s", p->name,
+			 p->held);
+		return true;
+	}
+	return false;
 }
 
 struct sn_reconcile_counts sn_cluster_reconciler_counts(const struct sn_cluster_reconciler *r)

@@ -8,6 +8,7 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -18,7 +19,6 @@
 #define DAY_S (24 * 3600)
 #define CA_LIFE_S ((uint64_t)3650 * DAY_S)
 #define SERVING_LIFE_S ((uint64_t)90 * DAY_S)
-#define LOOK_AGAIN_MS ((uint64_t)3600 * 1000)
 #define SECRET_BYTES_MAX (256u * 1024)
 #define WEBHOOKS_MAX 16
 
@@ -30,7 +30,8 @@ struct sn_certificate {
 	void *arg;
 	struct sn_kube_call *secret_call, *patch_call;
 	struct sn_kube_watch *watch;
-	struct sn_timer again; /* the Secret: after a failure, and every hour */
+	struct sn_timer again; /* the Secret: after a failure, and now and then */
+	uint64_t look_again_ms;
 	struct sn_timer patch_again;
 	struct sn_rng rng;
 	unsigned failures, patch_failures;
@@ -39,7 +40,8 @@ struct sn_certificate {
 	/* the webhook configuration as last seen: which of its entries lack the bundle */
 	struct sn_buf config; /* JSON of its `webhooks` names and bundles, see remember() */
 	bool config_seen, bundles_ok, served;
-	bool changed; /* while a patch was under way */
+	char signer[SN_HASH_HEX]; /* the CA that signed what is served */
+	bool changed;		  /* while a patch was under way */
 	int64_t ca_not_after, serving_not_after;
 	uint64_t n_patches, n_errors;
 	char missing[256];
@@ -85,8 +87,11 @@ static void serve(struct sn_certificate *c)
 	struct sn_err err = {0};
 	char names[2][300];
 	const char *dns[2] = {names[0], names[1]};
+	char ca[SN_HASH_HEX];
 
-	if (c->served && now_s() < c->serving_not_after - (int64_t)SERVING_LIFE_S / 3)
+	sn_hash_content(sn_buf_slice(&c->ca_cert).p, sn_buf_len(&c->ca_cert), ca);
+	if (c->served && strcmp(ca, c->signer) == 0 &&
+	    now_s() < c->serving_not_after - (int64_t)SERVING_LIFE_S / 3)
 		return;
 	snprintf(names[0], sizeof(names[0]), "%s.%s.svc", SN_WEBHOOK_SERVICE, c->ns);
 	snprintf(names[1], sizeof(names[1]), "%s.%s.svc.cluster.local", SN_WEBHOOK_SERVICE, c->ns);
@@ -104,6 +109,7 @@ static void serve(struct sn_certificate *c)
 		c->serving_not_after =
 			sn_x509_info(sn_buf_slice(&cert), &info, &err) ? 0 : info.not_after;
 		c->served = true;
+		memcpy(c->signer, ca, sizeof(ca));
 		c->renewed(c->arg, sn_buf_slice(&cert), sn_buf_slice(&key));
 	}
 	sn_buf_done(&cert);
@@ -383,7 +389,7 @@ static void use_ca(struct sn_certificate *c, struct sn_slice old)
 					     "mutatingwebhookconfigurations", 0, &events, c);
 	}
 	patch_bundles(c);
-	sn_loop_timer(c->loop, &c->again, LOOK_AGAIN_MS);
+	sn_loop_timer(c->loop, &c->again, c->look_again_ms);
 }
 
 static void read_secret(struct sn_certificate *c, const struct sn_val *secret)
@@ -409,7 +415,6 @@ static void read_secret(struct sn_certificate *c, const struct sn_val *secret)
 		later(c, "the CA in Secret " SN_CA_SECRET " cannot be read", NULL);
 	} else if (is_due(&info)) {
 		sn_info("webhook", "the CA is at 2/3 of its life: a new one takes its place");
-		c->served = false; /* once the bundle holds both, the new CA signs */
 		put_new_ca(c, secret, sn_buf_slice(&c->ca_cert));
 	} else {
 		c->ca_not_after = info.not_after;
@@ -465,7 +470,8 @@ static void on_again(struct sn_timer *t, uint64_t now_ms)
 }
 
 struct sn_certificate *sn_certificate_new(struct sn_loop *l, struct sn_kube *k, const char *ns,
-					  sn_certificate_fn renewed, void *arg)
+					  uint64_t look_again_ms, sn_certificate_fn renewed,
+					  void *arg)
 {
 	struct sn_certificate *c = calloc(1, sizeof(*c));
 
@@ -474,6 +480,7 @@ struct sn_certificate *sn_certificate_new(struct sn_loop *l, struct sn_kube *k, 
 	c->loop = l;
 	c->k = k;
 	c->ns = ns;
+	c->look_again_ms = look_again_ms;
 	c->renewed = renewed;
 	c->arg = arg;
 	sn_rng_seed(&c->rng, sn_rng_entropy());

@@ -29,7 +29,8 @@ typedef void (*sn_certificate_fn)(void *arg, struct sn_slice cert, struct sn_sli
 
 /* @ns: where the Secret and the webhook's Service are; borrowed. NULL when out of memory. */
 struct sn_certificate *sn_certificate_new(struct sn_loop *l, struct sn_kube *k, const char *ns,
-					  sn_certificate_fn renewed, void *arg);
+					  uint64_t look_again_ms, sn_certificate_fn renewed,
+					  void *arg);
 void sn_certificate_free(struct sn_certificate *c);
 /* Every caBundle holds the CA and the certificate has been handed over; else what is missing. NULL:
  * nothing. */

@@ -25,7 +25,6 @@ struct one {
 	enum sn_kind kind;
 	char path[128];
 	struct sn_kube_watch *w;
-	bool changed_in_list;
 };
 
 struct sn_kube_source {
@@ -39,7 +38,6 @@ static void list_begin(void *arg)
 {
 	struct one *o = arg;
 
-	o->changed_in_list = false;
 	sn_index_mark(o->s->idx, o->kind);
 }
 
@@ -58,10 +56,7 @@ static void object(void *arg, const struct sn_val *obj, bool deleted)
 	if (rc < 0)
 		sn_warn("kube", "a %s could not be read: %s", sn_kind_name(o->kind),
 			sn_code_name(rc));
-	if (rc <= 0)
-		return;
-	o->changed_in_list = true;
-	if (sn_kube_watch_synced(o->w))
+	if (rc > 0 && sn_kube_watch_synced(o->w))
 		o->s->changed(o->s->arg, o->kind);
 }
 
@@ -113,14 +108,19 @@ void sn_kube_source_free(struct sn_kube_source *s)
 	free(s);
 }
 
-bool sn_kube_source_synced(const struct sn_kube_source *s)
+const char *sn_kube_source_missing(const struct sn_kube_source *s)
 {
 	int i;
 
 	for (i = 0; i < SN_KIND_COUNT; i++)
 		if (!sn_kube_watch_synced(s->kinds[i].w))
-			return false;
-	return true;
+			return places[i].plural;
+	return NULL;
+}
+
+bool sn_kube_source_synced(const struct sn_kube_source *s)
+{
+	return !sn_kube_source_missing(s);
 }
 
 static void metric(const struct sn_kube_source *s, struct sn_buf *out, const char *name,

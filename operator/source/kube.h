@@ -20,6 +20,8 @@ struct sn_kube_source *sn_kube_source_new(struct sn_loop *l, struct sn_kube *k,
 void sn_kube_source_free(struct sn_kube_source *s);
 /* All kinds have been listed once. */
 bool sn_kube_source_synced(const struct sn_kube_source *s);
+/* A kind that has not been listed yet, "services"; NULL: all have. */
+const char *sn_kube_source_missing(const struct sn_kube_source *s);
 void sn_kube_source_metrics(const struct sn_kube_source *s, struct sn_buf *out);
 
 /* "/apis/sennit.dev/v1alpha1/namespaces/NS/meshroutes/NAME" + @suffix, escaped. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The status that a resource should have, against the one that it has. Pure. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -82,13 +83,19 @@ static bool write_condition(struct sn_jsonw *w, const struct sn_object *o,
 }
 
 static bool write_entry(struct sn_jsonw *w, const struct sn_index *idx, const struct sn_object *o,
-			size_t i, const char *now)
+			size_t i, const char *held, const char *now)
 {
 	const struct sn_val *entry = present_entry(o, i);
-	struct sn_condition c[SN_CONDITIONS_MAX];
+	struct sn_condition c[SN_CONDITIONS_MAX + 1];
 	size_t n = sn_translate_conditions(idx, o, i, c), k;
-	bool differs = !entry;
+	bool differs;
 
+	if (held) {
+		c[n] = (struct sn_condition){.type = "Programmed", .reason = "NotWritten"};
+		snprintf(c[n].message, sizeof(c[n].message), "%s", held);
+		n++;
+	}
+	differs = !entry || sn_val_len(sn_val_get(entry, "conditions")) != n;
 	sn_jsonw_map(w);
 	sn_jsonw_key(w, ref_key(o));
 	sn_jsonw_val(w, ref_at(o, i));
@@ -113,11 +120,23 @@ static size_t present_entries(const struct sn_object *o)
 	return n;
 }
 
-int sn_status_body(const struct sn_index *idx, const struct sn_object *o, const char *now,
-		   struct sn_buf *out)
+/* The list is atomic, so what others have there goes along as it is. */
+static void write_others(struct sn_jsonw *w, const struct sn_object *o)
 {
-	size_t n = sn_translate_parents(o), i;
-	bool differs = n != present_entries(o);
+	const struct sn_val *list = sn_val_get(sn_val_get(o->val, "status"), list_key(o));
+	size_t k;
+
+	for (k = 0; k < sn_val_len(list); k++)
+		if (strcmp(sn_val_str(sn_val_get(sn_val_at(list, k), "controllerName"), ""),
+			   SN_CONTROLLER) != 0)
+			sn_jsonw_val(w, sn_val_at(list, k));
+}
+
+int sn_status_body(const struct sn_index *idx, const struct sn_object *o, const char *held,
+		   const char *now, struct sn_buf *out)
+{
+	size_t n = sn_translate_parents(o), mine = present_entries(o), i;
+	bool differs = n != mine;
 	struct sn_jsonw w;
 
 	sn_jsonw_init(&w, out);
@@ -128,13 +147,16 @@ int sn_status_body(const struct sn_index *idx, const struct sn_object *o, const 
 	sn_jsonw_map(&w);
 	sn_jsonw_kstr(&w, "name", o->name);
 	sn_jsonw_kstr(&w, "namespace", o->ns);
+	if (sn_val_len(sn_val_get(sn_val_get(o->val, "status"), list_key(o))) > mine)
+		sn_jsonw_kstr(&w, "resourceVersion", o->version); /* nothing of theirs is undone */
 	sn_jsonw_map_end(&w);
 	sn_jsonw_key(&w, "status");
 	sn_jsonw_map(&w);
 	sn_jsonw_key(&w, list_key(o));
 	sn_jsonw_list(&w);
+	write_others(&w, o);
 	for (i = 0; i < n; i++)
-		differs |= write_entry(&w, idx, o, i, now);
+		differs |= write_entry(&w, idx, o, i, held, now);
 	sn_jsonw_list_end(&w);
 	sn_jsonw_map_end(&w);
 	sn_jsonw_map_end(&w);

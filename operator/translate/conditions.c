@@ -16,17 +16,51 @@ size_t sn_translate_parents(const struct sn_object *o)
 	return sn_val_len(refs_of(o));
 }
 
+/* Two policies for one Service. */
+static void conflicted(const struct sn_index *idx, const struct sn_object *service,
+		       struct sn_condition *c)
+{
+	const struct sn_object *winner = sn_translate_policy(idx, service);
+
+	c->status = false;
+	c->reason = winner ? "Conflicted" : "TargetNotFound";
+	if (winner)
+		snprintf(c->message, sizeof(c->message),
+			 "the older BackendPolicy %s/%s holds for Service %s/%s", winner->ns,
+			 winner->name, service->ns, service->name);
+	else
+		snprintf(c->message, sizeof(c->message),
+			 "a BackendPolicy is for Services of its own namespace, and %s is in %s",
+			 service->name, service->ns);
+}
+
 static void accepted(const struct sn_index *idx, const struct sn_object *o, size_t i,
 		     struct sn_condition *c)
 {
 	struct sn_ref r = sn_ref_parent(idx, o, sn_val_at(refs_of(o), i));
 	const char *missing = o->kind == SN_KIND_MESHROUTE ? "NoMatchingParent" : "TargetNotFound";
+	char unknown[100];
 
 	*c = (struct sn_condition){.type = "Accepted", .status = r.result == SN_REF_OK};
+	if (sn_translate_problem(idx, o, c->message, sizeof(c->message))) {
+		c->status = false;
+		c->reason = "UnsupportedValue";
+		return;
+	}
+	if (r.result == SN_REF_OK && o->kind == SN_KIND_BACKENDPOLICY &&
+	    sn_translate_policy(idx, r.service) != o) {
+		conflicted(idx, r.service, c);
+		return;
+	}
 	switch (r.result) {
 	case SN_REF_OK:
 		c->reason = "Accepted";
 		snprintf(c->message, sizeof(c->message), "attached to Service %s/%s", r.ns, r.name);
+		if (sn_translate_ignored(o, unknown, sizeof(unknown)))
+			snprintf(
+				c->message, sizeof(c->message),
+				"attached to Service %s/%s; not known to this version, ignored: %s",
+				r.ns, r.name, unknown);
 		break;
 	case SN_REF_UNSUPPORTED:
 		c->reason = "UnsupportedValue";

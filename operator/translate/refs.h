@@ -32,6 +32,10 @@ struct sn_ref sn_ref_backend(const struct sn_index *idx, const struct sn_object 
 const char *sn_ref_reason(enum sn_ref_result r);
 
 /* True for a Service that routes can be attached to and that can be a backend. */
-bool sn_service_usable(const struct sn_object *service);
+bool sn_service_usable(const struct sn_index *idx, const struct sn_object *service);
+/* Takes the next instance off @rest, an annotation's "127.0.0.1:8081 * 2, [::1]:80". Returns 1; 0
+ * at its end; -SN_ECONF when it is none. */
+int sn_service_next_endpoint(struct sn_slice *rest, struct sn_slice *ret_address,
+			     int64_t *ret_weight);
 
 #endif

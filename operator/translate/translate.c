@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/conf.h"
 #include "base/map.h"
 #include "base/yaml.h"
+#include "mesh/schema.h"
 #include "operator/translate/refs.h"
 
 struct pass {
@@ -16,8 +18,11 @@ struct pass {
 	const char *ns;
 	struct sn_arena arena;
 	struct sn_map services; /* "ns/name" -> struct sn_object: to be in the document */
+	enum verdict { UNKNOWN, GOOD, BAD } * verdicts; /* of routes, by their place in the index */
 	bool oom;
 };
+
+#define PORTS_MAX 1000 /* of a service, as the proxy has it */
 
 /* --- building values
  * ------------------------------------------------------------------------------ */
@@ -74,6 +79,25 @@ static void push_str(struct pass *p, struct sn_val *l, const char *s)
 	push(p, l, v);
 }
 
+static bool is_known(const char *known, const char *key)
+{
+	char word[80];
+
+	snprintf(word, sizeof(word), " %.70s ", key);
+	return strstr(known, word) != NULL;
+}
+
+/* What is there beside the @known keys (each between spaces) goes along, so that the schema says
+ * what nobody would honour. */
+static void strays(struct pass *p, struct sn_val *out, const struct sn_val *in, const char *known)
+{
+	size_t i;
+
+	for (i = 0; in && in->type == SN_VAL_MAP && i < in->map.n; i++)
+		if (!is_known(known, in->map.members[i].key.p))
+			put(p, out, in->map.members[i].key.p, in->map.members[i].val);
+}
+
 /* --- which routes
  * --------------------------------------------------------------------------------- */
 
@@ -118,6 +142,24 @@ static int by_age(const void *a, const void *b)
 	return d ? d : strcmp(x->name, y->name);
 }
 
+/* Could a proxy read it? Asked once in a pass. */
+static bool is_good(struct pass *p, size_t place, const struct sn_object *route)
+{
+	if (p->verdicts && p->verdicts[place] != UNKNOWN)
+		return p->verdicts[place] == GOOD;
+	if (!p->verdicts) {
+		p->verdicts =
+			sn_arena_array(&p->arena, sn_index_count(p->idx, SN_KIND_MESHROUTE) + 1,
+				       sizeof(*p->verdicts));
+		if (!p->verdicts) {
+			p->oom = true;
+			return false;
+		}
+	}
+	p->verdicts[place] = sn_translate_problem(p->idx, route, NULL, 0) ? BAD : GOOD;
+	return p->verdicts[place] == GOOD;
+}
+
 /* The routes of @service for clients here, oldest first. *ret_n; the array is the arena's. */
 static const struct sn_object **routes_of(struct pass *p, const struct sn_object *service,
 					  size_t *ret_n)
@@ -134,7 +176,7 @@ static const struct sn_object **routes_of(struct pass *p, const struct sn_object
 	for (i = 0; i < total; i++) {
 		const struct sn_object *route = sn_index_at(p->idx, SN_KIND_MESHROUTE, i);
 
-		if (!attached(p, route, service))
+		if (!attached(p, route, service) || !is_good(p, i, route))
 			continue;
 		consumer |= strcmp(route->ns, service->ns) != 0;
 		out[n++] = route;
@@ -172,13 +214,16 @@ static struct sn_val *backend(struct pass *p, const struct sn_object *route,
 		snprintf(name + n, sizeof(name) - n, "#%s", sn_ref_reason(r.result));
 	}
 	put_str(p, out, "name", name);
-	if (r.port)
-		put_int(p, out, "port", r.port);
-	put_int(p, out, "weight", sn_val_int(sn_val_get(ref, "weight"), 1));
+	put(p, out, "port", sn_val_get(ref, "port"));
+	if (sn_val_get(ref, "weight"))
+		put(p, out, "weight", sn_val_get(ref, "weight"));
+	else
+		put_int(p, out, "weight", 1);
+	strays(p, out, ref, " group kind namespace name port weight ");
 	return out;
 }
 
-/* The keys of a match as the document knows them; a type of Exact is the only one and left out. */
+/* The keys of a match as the document knows them; a type of Exact is the usual one and left out. */
 static struct sn_val *pairs(struct pass *p, const struct sn_val *in)
 {
 	struct sn_val *out = list(p);
@@ -189,6 +234,9 @@ static struct sn_val *pairs(struct pass *p, const struct sn_val *in)
 
 		put(p, m, "name", sn_val_get(sn_val_at(in, i), "name"));
 		put(p, m, "value", sn_val_get(sn_val_at(in, i), "value"));
+		if (strcmp(sn_val_str(sn_val_get(sn_val_at(in, i), "type"), "Exact"), "Exact") != 0)
+			put(p, m, "type", sn_val_get(sn_val_at(in, i), "type"));
+		strays(p, m, sn_val_at(in, i), " name value type ");
 		push(p, out, m);
 	}
 	return out;
@@ -209,6 +257,7 @@ static struct sn_val *matches(struct pass *p, const struct sn_val *in)
 			put(p, o, "headers", pairs(p, sn_val_get(m, "headers")));
 		if (sn_val_len(sn_val_get(m, "queryParams")))
 			put(p, o, "queryParams", pairs(p, sn_val_get(m, "queryParams")));
+		strays(p, o, m, " path method headers queryParams ");
 		push(p, out, o);
 	}
 	return out;
@@ -228,12 +277,7 @@ static struct sn_val *rule(struct pass *p, const struct sn_object *route, const 
 	for (i = 0; i < sn_val_len(refs); i++)
 		push(p, l, backend(p, route, sn_val_at(refs, i)));
 	put(p, out, "backendRefs", l);
-	if (sn_val_path(in, "timeouts.request")) {
-		struct sn_val *t = map(p);
-
-		put(p, t, "request", sn_val_path(in, "timeouts.request"));
-		put(p, out, "timeouts", t);
-	}
+	put(p, out, "timeouts", sn_val_get(in, "timeouts"));
 	return out;
 }
 
@@ -255,21 +299,102 @@ static struct sn_val *route_ports(struct pass *p, const struct sn_object *route,
 	return out;
 }
 
-static struct sn_val *route_value(struct pass *p, const struct sn_object *route,
-				  const struct sn_object *service)
+static struct sn_val *route_body(struct pass *p, const struct sn_object *route, const char *name,
+				 struct sn_val *ports)
 {
-	const struct sn_val *in = sn_val_path(route->val, "spec.rules");
-	struct sn_val *out = map(p), *rules = list(p), *ports = route_ports(p, route, service);
-	char name[600];
+	const struct sn_val *spec = sn_val_get(route->val, "spec"), *in = sn_val_get(spec, "rules");
+	struct sn_val *out = map(p), *rules = list(p);
 	size_t i;
 
-	snprintf(name, sizeof(name), "%s/%s", route->ns, route->name);
-	put_str(p, out, "name", strcmp(route->ns, service->ns) == 0 ? route->name : name);
+	put_str(p, out, "name", name);
 	put(p, out, "ports", ports);
 	for (i = 0; i < sn_val_len(in); i++)
 		push(p, rules, rule(p, route, sn_val_at(in, i)));
 	put(p, out, "rules", rules);
 	return out;
+}
+
+static struct sn_val *route_value(struct pass *p, const struct sn_object *route,
+				  const struct sn_object *service)
+{
+	char name[600];
+
+	snprintf(name, sizeof(name), "%s/%s", route->ns, route->name);
+	return route_body(p, route, strcmp(route->ns, service->ns) == 0 ? route->name : name,
+			  route_ports(p, route, service));
+}
+
+static struct sn_val *policy_value(struct pass *p, const struct sn_object *policy)
+{
+	const struct sn_val *spec = sn_val_get(policy->val, "spec");
+	struct sn_val *out = map(p);
+
+	put(p, out, "loadBalancing", sn_val_get(spec, "loadBalancing"));
+	put(p, out, "connections", sn_val_get(spec, "connections"));
+	return out;
+}
+
+/* --- what cannot be expressed
+ * --------------------------------------------------------------------- */
+
+static void list_unknown(struct sn_buf *out, const struct sn_val *in, const char *path,
+			 const char *known)
+{
+	size_t i;
+
+	for (i = 0; in && in->type == SN_VAL_MAP && i < in->map.n; i++)
+		if (!is_known(known, in->map.members[i].key.p))
+			sn_buf_printf(out, "%s%s.%.60s", sn_buf_len(out) ? ", " : "", path,
+				      in->map.members[i].key.p);
+}
+
+bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap)
+{
+	const struct sn_val *spec = sn_val_get(o->val, "spec"), *rules = sn_val_get(spec, "rules");
+	bool is_route = o->kind == SN_KIND_MESHROUTE, any;
+	struct sn_buf out;
+	char path[40];
+	size_t i;
+
+	sn_buf_init(&out, 4096);
+	list_unknown(&out, spec, "spec",
+		     is_route ? " parentRefs rules " : " targetRefs loadBalancing connections ");
+	for (i = 0; is_route && i < sn_val_len(rules); i++) {
+		snprintf(path, sizeof(path), "spec.rules[%zu]", i);
+		list_unknown(&out, sn_val_at(rules, i), path,
+			     " name matches filters backendRefs timeouts ");
+	}
+	any = sn_buf_len(&out) > 0;
+	if (cap)
+		snprintf(dst, cap, "%.*s", (int)sn_buf_len(&out), any ? sn_buf_slice(&out).p : "");
+	sn_buf_done(&out);
+	return any;
+}
+
+bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o, char *dst,
+			  size_t cap)
+{
+	bool is_route = o->kind == SN_KIND_MESHROUTE;
+	struct pass p = {.idx = idx, .ns = o->ns};
+	struct sn_conf_ctx ctx;
+	struct sn_val *v;
+	char name[700]; /* as its consumers' documents have it */
+	void *decoded;
+	bool bad;
+
+	sn_arena_init(&p.arena, 16 * 1024, 64u << 20);
+	sn_conf_ctx_init(&ctx, &p.arena);
+	snprintf(name, sizeof(name), "%s/%s", o->ns, o->name);
+	v = is_route ? route_body(&p, o, name, NULL) : policy_value(&p, o);
+	decoded = sn_arena_alloc(&p.arena, is_route ? sizeof(struct sn_raw_route)
+						    : sizeof(struct sn_raw_policy));
+	bad = p.oom || !decoded ||
+	      sn_conf_decode(&ctx, is_route ? &sn_schema_route : &sn_schema_policy, v, decoded);
+	if (bad && cap)
+		snprintf(dst, cap, "spec.%s: %s", ctx.n_diags ? ctx.diags[0].path : "",
+			 ctx.n_diags ? ctx.diags[0].msg : "out of memory");
+	sn_arena_done(&p.arena);
+	return bad;
 }
 
 /* --- services
@@ -290,6 +415,16 @@ static const char *protocol_of(const char *app)
 	return "detect";
 }
 
+static bool has_port(const struct sn_val *ports, int64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < sn_val_len(ports); i++)
+		if (sn_val_int(sn_val_get(sn_val_at(ports, i), "port"), 0) == number)
+			return true;
+	return false;
+}
+
 static void service_ports(struct pass *p, struct sn_val *out, const struct sn_object *s)
 {
 	const struct sn_val *in = sn_val_path(s->val, "spec.ports");
@@ -300,7 +435,9 @@ static void service_ports(struct pass *p, struct sn_val *out, const struct sn_ob
 		const struct sn_val *port = sn_val_at(in, i);
 		struct sn_val *o;
 
-		if (strcmp(sn_val_str(sn_val_get(port, "protocol"), "TCP"), "TCP") != 0)
+		if (strcmp(sn_val_str(sn_val_get(port, "protocol"), "TCP"), "TCP") != 0 ||
+		    sn_val_len(ports) >= PORTS_MAX ||
+		    has_port(ports, sn_val_int(sn_val_get(port, "port"), 0)))
 			continue;
 		o = map(p);
 		put_int(p, o, "port", sn_val_int(sn_val_get(port, "port"), 0));
@@ -333,47 +470,58 @@ static void service_endpoints(struct pass *p, struct sn_val *out, const struct s
 	struct sn_slice rest = sn_val_slice(sn_val_get(notes, "sennit.dev/endpoints"));
 	const char *file = sn_val_str(sn_val_get(notes, "sennit.dev/endpoints-file"), NULL);
 	struct sn_val *e = map(p), *l;
+	struct sn_slice address;
+	int64_t weight;
 
+	if (!sn_index_is_local(p->idx))
+		return;
 	if (file) {
 		put_str(p, e, "file", file);
 		put(p, out, "endpoints", e);
 	} else if (rest.n) {
 		l = list(p);
-		while (rest.p) {
-			struct sn_slice one = sn_slice_trim(sn_slice_cut(&rest, ','));
-			struct sn_val *item = map(p), *text = sn_val_new_str(&p->arena, one);
+		while (sn_service_next_endpoint(&rest, &address, &weight) > 0) {
+			struct sn_val *item = map(p), *text = sn_val_new_str(&p->arena, address);
 
 			p->oom |= !text;
 			put(p, item, "address", text);
-			if (one.n)
-				push(p, l, item);
+			if (weight != 1)
+				put_int(p, item, "weight", weight);
+			push(p, l, item);
 		}
 		put(p, e, "static", l);
 		put(p, out, "endpoints", e);
 	}
 }
 
-static void service_policy(struct pass *p, struct sn_val *out, const struct sn_object *s)
+const struct sn_object *sn_translate_policy(const struct sn_index *idx,
+					    const struct sn_object *service)
 {
 	const struct sn_object *best = NULL;
-	struct sn_val *v = map(p);
 	size_t i, k;
 
-	for (i = 0; i < sn_index_count(p->idx, SN_KIND_BACKENDPOLICY); i++) {
-		const struct sn_object *o = sn_index_at(p->idx, SN_KIND_BACKENDPOLICY, i);
+	for (i = 0; i < sn_index_count(idx, SN_KIND_BACKENDPOLICY); i++) {
+		const struct sn_object *o = sn_index_at(idx, SN_KIND_BACKENDPOLICY, i);
 		const struct sn_val *refs = sn_val_path(o->val, "spec.targetRefs");
 
+		if (strcmp(o->ns, service->ns) != 0 || (best && by_age(&o, &best) >= 0))
+			continue;
 		for (k = 0; k < sn_val_len(refs); k++)
-			if (strcmp(o->ns, s->ns) == 0 &&
-			    sn_ref_parent(p->idx, o, sn_val_at(refs, k)).service == s &&
-			    (!best || by_age(&o, &best) < 0))
+			if (sn_ref_parent(idx, o, sn_val_at(refs, k)).service == service &&
+			    !sn_translate_problem(idx, o, NULL, 0)) {
 				best = o; /* the oldest wins */
+				break;
+			}
 	}
-	if (!best)
-		return;
-	put(p, v, "loadBalancing", sn_val_path(best->val, "spec.loadBalancing"));
-	put(p, v, "connections", sn_val_path(best->val, "spec.connections"));
-	put(p, out, "policy", v);
+	return best;
+}
+
+static void service_policy(struct pass *p, struct sn_val *out, const struct sn_object *s)
+{
+	const struct sn_object *best = sn_translate_policy(p->idx, s);
+
+	if (best)
+		put(p, out, "policy", policy_value(p, best));
 }
 
 static struct sn_val *service_value(struct pass *p, const struct sn_object *s)
@@ -431,22 +579,59 @@ static void want_backends(struct pass *p, const struct sn_object *route)
 	}
 }
 
+/* Services that a visible route has as a parent, in @out: candidates, since a consumer's routes may
+ * yet replace those of the producer. */
+static void parents(struct pass *p, struct sn_map *out)
+{
+	size_t i, k;
+
+	for (i = 0; i < sn_index_count(p->idx, SN_KIND_MESHROUTE); i++) {
+		const struct sn_object *o = sn_index_at(p->idx, SN_KIND_MESHROUTE, i);
+		const struct sn_val *refs = parent_refs(o);
+
+		for (k = 0; k < sn_val_len(refs); k++) {
+			struct sn_ref r = sn_ref_parent(p->idx, o, sn_val_at(refs, k));
+			char key[600];
+
+			if (r.result != SN_REF_OK || !visible(p, o, r.service))
+				continue;
+			snprintf(key, sizeof(key), "%s/%s", r.ns, r.name);
+			if (sn_map_put(out, sn_slice_cstr(key), (void *)r.service, NULL))
+				p->oom = true;
+		}
+	}
+}
+
+bool sn_translate_visible(const struct sn_index *idx, const struct sn_object *route, const char *ns)
+{
+	const struct sn_val *refs = parent_refs(route);
+	size_t i;
+
+	if (strcmp(route->ns, ns) == 0)
+		return true;
+	for (i = 0; i < sn_val_len(refs); i++)
+		if (strcmp(sn_ref_parent(idx, route, sn_val_at(refs, i)).ns, route->ns) == 0)
+			return true;
+	return false;
+}
+
 static void choose_services(struct pass *p)
 {
+	struct sn_map candidates;
+	struct sn_map_entry *e;
 	size_t i, k, n;
 
-	for (i = 0; i < sn_index_count(p->idx, SN_KIND_SERVICE); i++) {
-		const struct sn_object *s = sn_index_at(p->idx, SN_KIND_SERVICE, i);
-		const struct sn_object **rs;
+	sn_map_init(&candidates);
+	parents(p, &candidates);
+	for (e = sn_map_first(&candidates); e; e = sn_map_next(e)) {
+		const struct sn_object **rs = routes_of(p, sn_map_value(e), &n);
 
-		if (!sn_service_usable(s))
-			continue;
-		rs = routes_of(p, s, &n);
 		if (n)
-			want(p, s);
+			want(p, sn_map_value(e));
 		for (k = 0; k < n && rs; k++)
 			want_backends(p, rs[k]);
 	}
+	sn_map_done(&candidates, NULL);
 	for (i = 0; i < sn_index_count(p->idx, SN_KIND_BACKENDPOLICY); i++) {
 		const struct sn_object *o = sn_index_at(p->idx, SN_KIND_BACKENDPOLICY, i);
 		const struct sn_val *refs = sn_val_path(o->val, "spec.targetRefs");
@@ -454,7 +639,7 @@ static void choose_services(struct pass *p)
 		for (k = 0; k < sn_val_len(refs); k++) {
 			struct sn_ref r = sn_ref_parent(p->idx, o, sn_val_at(refs, k));
 
-			if (r.result == SN_REF_OK)
+			if (r.result == SN_REF_OK && sn_translate_policy(p->idx, r.service) == o)
 				want(p, r.service);
 		}
 	}

@@ -27,6 +27,24 @@ int sn_translate(const struct sn_index *idx, const char *ns, struct sn_document 
 		 struct sn_err *err);
 void sn_document_done(struct sn_document *doc);
 
+/* Whether clients in @ns see MeshRoute @route. */
+bool sn_translate_visible(const struct sn_index *idx, const struct sn_object *route,
+			  const char *ns);
+/* Whether no proxy could read what MeshRoute or BackendPolicy @o says (an unknown key or value,
+ * past a limit): it is left out of documents, and @dst (@cap 0: not wanted) says what and where. */
+bool sn_translate_problem(const struct sn_index *idx, const struct sn_object *o, char *dst,
+			  size_t cap);
+/* The same of a Service: it is not used. An API server lets no such one pass; a file may hold it.
+ */
+bool sn_translate_service_problem(const struct sn_index *idx, const struct sn_object *s, char *dst,
+				  size_t cap);
+/* Whether @o has settings that this version does not know; it works without them, and @dst lists
+ * them. */
+bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap);
+/* The BackendPolicy that holds for @service: the oldest; NULL if none. */
+const struct sn_object *sn_translate_policy(const struct sn_index *idx,
+					    const struct sn_object *service);
+
 struct sn_condition {
 	const char *type;
 	bool status;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes what the API server sends: streams of events and lists of items, cut anywhere, applied to
- * the index. The cut changes nothing; objects that are taken can be translated. */
+ * the index. The cut changes nothing; objects that are taken can be translated into documents that
+ * a proxy reads. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +10,7 @@
 #include "base/json.h"
 #include "operator/index/index.h"
 #include "operator/translate/translate.h"
+#include "proxy/config.h"
 
 #define CHECK(c)                                                                                   \
 	do {                                                                                       \
@@ -51,6 +54,21 @@ static int feed(const char *items, const char *p, size_t n, size_t step, struct 
 	return rc;
 }
 
+/* Whatever the resources say, a proxy can read what is written. */
+static void check_document(struct sn_slice text)
+{
+	struct sn_config *c = NULL;
+	struct sn_buf messages;
+
+	sn_buf_init(&messages, 0);
+	if (sn_config_parse("routes-0.yaml", text, NULL, NULL, &c, &messages) != SN_CONFIG_OK) {
+		fprintf(stderr, "%s\n%.*s\n", sn_buf_cstr(&messages), SN_ARG(text));
+		abort();
+	}
+	sn_config_free(c);
+	sn_buf_done(&messages);
+}
+
 static void translate_all(struct sn_index *idx)
 {
 	struct sn_condition c[SN_CONDITIONS_MAX];
@@ -63,8 +81,11 @@ static void translate_all(struct sn_index *idx)
 
 		for (p = 0; p < sn_translate_parents(o); p++)
 			CHECK(sn_translate_conditions(idx, o, p, c) <= SN_CONDITIONS_MAX);
-		if (sn_translate(idx, o->ns, &doc, &err) == 0)
-			sn_document_done(&doc);
+		if (sn_translate(idx, o->ns, &doc, &err))
+			continue;
+		if (doc.n_shards == 1)
+			check_document(sn_buf_slice(&doc.shards[0]));
+		sn_document_done(&doc);
 	}
 }
 

@@ -90,6 +90,40 @@ def test_a_route_of_a_file_that_goes_is_gone(operator):
     wait_for(lambda: "canary" not in document(operator), what="its end")
 
 
+BAD = """
+kind: Service
+metadata: {name: odd, namespace: demo, annotations: {sennit.dev/endpoints: "garbage"}}
+spec: {ports: [{port: 99999}]}
+---
+kind: MeshRoute
+metadata: {name: odd, namespace: demo}
+spec:
+  parentRefs: [{kind: Service, name: web}]
+  rules: [{matches: [{path: {type: RegularExpression, value: "/.*"}}], backendRefs: [{name: odd}]}]
+---
+kind: BackendPolicy
+metadata: {name: odd, namespace: demo}
+spec: {targetRefs: [{kind: Service, name: web}], loadBalancing: {algorithm: Maglev}}
+---
+kind: MeshConfig
+metadata: {name: odd}
+spec: {outbound: {mode: DenyAny}}
+"""
+
+
+def test_bad_resources_are_named_and_spoil_nothing(operator):
+    save(operator / "in/bad.yaml", BAD)
+    save(operator / "in/route.yaml", ROUTE.replace("WEIGHT", "10"))
+    wait_for(lambda: "weight: 10" in document(operator), what="the good route")
+    check = subprocess.run([str(BIN / "sennit-proxy"), "--check", "--config", str(operator / "out/demo")],
+                           capture_output=True, text=True, timeout=10, check=False)
+    assert (check.returncode, check.stderr) == (0, "")
+    log = (operator / "log").read_text()
+    for said in ("Service demo/odd: spec.ports[0].port", "MeshRoute demo/odd: Accepted=False, UnsupportedValue: spec.rules[0].matches[0].path.type",
+                 "BackendPolicy demo/odd: Accepted=False, UnsupportedValue: spec.loadBalancing.algorithm", "MeshConfig odd is not used"):
+        assert said in log
+
+
 def test_bad_usage_is_2():
     for args in ([], ["--source", "dir:/nonexistent", "--routes-out", "/tmp"], ["--source", "ftp:x"]):
         assert subprocess.run([str(BIN / "sennit-operator"), *args], capture_output=True, timeout=10,

@@ -186,7 +186,9 @@ def test_nothing_is_written_when_nothing_changed(api, start):
     version = api.get("configmaps", "demo", "sennit-routes")["metadata"]["resourceVersion"]
     api.put("services", service("unrelated", ip="10.0.0.9"))  # no route speaks of it
     api.put("meshroutes", api.get("meshroutes", "demo", "canary"))  # a new resourceVersion only
-    api.put("pods", pod(meshed=False))
+    plain = pod(meshed=False)
+    plain["metadata"]["annotations"]["sennit.dev/inject"] = "disabled"
+    api.put("pods", plain)
     wait_for(lambda: op.metric('sennit_kube_events_total{kind="Pod"') >= 1, what="the event")
     time.sleep(1.2)  # past the longest coalescing: there is no condition for "nothing happens"
     assert len([r for r in api.requests if r[1] != "GET"]) == before
@@ -237,6 +239,17 @@ def test_pods_are_told_twice_and_only_where_the_document_changed(api, start):
     api.put("meshroutes", mine)
     wait_for(lambda: len(api.made("PATCH", "/pods/far")) == 2, what="bumps where the document changed")
     assert not api.made("PATCH", "/pods/web-1")
+
+
+def test_at_most_a_hundred_pods_are_told_in_a_second(api, start):
+    fill(api)
+    for i in range(150):
+        api.put("pods", pod(f"many-{i:03}"))
+    start()
+    wait_for(lambda: len(api.made("PATCH", "/pods/many-")) == 300, 20, "all bumps, twice")
+    at = [r[0] for r in api.made("PATCH", "/pods/many-")]
+    assert all(at[i + 120] - at[i] >= 0.9 for i in range(len(at) - 120))
+    assert len({r[2] for r in api.made("PATCH", "/pods/many-")}) == 150
 
 
 def test_a_pod_that_was_replaced_is_dropped(api, start):
@@ -301,6 +314,159 @@ def test_shards_past_900_kib(api, start):
         api.delete("meshroutes", "demo", f"big-{i:03}")
     wait_for(lambda: not api.get("configmaps", "demo", "sennit-routes-1"), 20, "the second shard to go")
     assert has_weight(api, 10)()
+
+
+def big_routes(api, n=100):
+    """More than fits into one ConfigMap, for one service."""
+    for i in range(n):
+        r = route(name=f"big-{i:03}")
+        r["spec"]["rules"] = [{"matches": [{"path": {"type": "Exact", "value": f"/{i}/{k}/" + "x" * 900}}],
+                               "backendRefs": [{"name": "web", "port": 80}]} for k in range(12)]
+        api.put("meshroutes", r)
+
+
+def test_foreign_shards_are_neither_written_nor_deleted(api, start):
+    fill(api)
+    alien = {"metadata": {"name": "sennit-routes-1", "namespace": "demo"}, "data": {"mine": "x"}}
+    api.put("configmaps", alien)
+    op = start("--resync=1s")
+    wait_for(has_weight(api, 10), what="the routes")
+    wait_for(lambda: len(api.made("GET", "/configmaps/sennit-routes-1")) >= 3, what="some looks")
+    assert api.get("configmaps", "demo", "sennit-routes-1")["data"] == {"mine": "x"}
+    assert not [r for r in api.requests if r[1] != "GET" and r[2].endswith("sennit-routes-1")]
+    for i in range(12):
+        api.put("services", service(f"s{i}", ip=f"10.2.0.{i}"))
+    for i in range(120):
+        r = route(name=f"big-{i:03}", parent=f"s{i % 12}")
+        r["spec"]["rules"] = [{"matches": [{"path": {"type": "Exact", "value": f"/{i}/{k}/" + "x" * 900}}],
+                               "backendRefs": [{"name": "web", "port": 80}]} for k in range(12)]
+        api.put("meshroutes", r)
+    wait_for(lambda: conditions(api).get("Programmed"), 20, "the condition")
+    assert conditions(api)["Programmed"][:2] == ("False", "NotWritten")
+    wait_for(lambda: [e for e in api.all("events") if e["reason"] == "RoutesNotWritten"], what="an Event")
+    assert api.get("configmaps", "demo", "sennit-routes-1")["data"] == {"mine": "x"}
+    assert op.process.poll() is None
+
+
+def test_what_an_earlier_operator_left_is_cleared(api, start):
+    fill(api)
+    api.put("namespaces", namespace("left", enabled=False))
+    api.put("namespaces", namespace("theirs", enabled=False))
+    for i in range(3):
+        api.put("configmaps", {"metadata": {"name": "sennit-routes" + (f"-{i}" if i else ""), "namespace": "left",
+                                            "labels": MANAGED}, "data": {f"routes-{i}.yaml": "version: 1\n"}})
+    api.put("configmaps", {"metadata": {"name": "sennit-routes", "namespace": "theirs"}, "data": {"a": "b"}})
+    start()
+    wait_for(lambda: not [m for m in api.all("configmaps") if m["metadata"]["namespace"] == "left"], what="the end of them")
+    gone = [r[2].rsplit("/", 1)[1] for r in api.made("DELETE")]
+    assert gone == ["sennit-routes-2", "sennit-routes-1", "sennit-routes"]  # from behind: never a gap
+    assert api.get("configmaps", "theirs", "sennit-routes")["data"] == {"a": "b"}
+
+
+def test_a_write_that_is_forbidden_is_said_once_and_not_repeated_in_a_loop(api, start):
+    fill(api)
+    api.faults.append(status(api, 403, "PATCH", "/configmaps/"))
+    start()
+    wait_for(lambda: conditions(api).get("Programmed"), what="the condition")
+    wait_for(lambda: len(api.made("PATCH", "/configmaps/")) >= 3, 10, "another try")
+    tries = [r[0] for r in api.made("PATCH", "/configmaps/")]
+    assert tries[1] - tries[0] > 0.6 and tries[2] - tries[1] > 1.2
+    assert len([e for e in api.all("events") if e["reason"] == "RoutesNotWritten"]) == 1
+    api.faults.clear()
+    wait_for(has_weight(api, 10), 20, "the routes")
+    wait_for(lambda: conditions(api) and "Programmed" not in conditions(api), what="the condition to go")
+
+
+def test_a_conflict_is_never_forced(api, start):
+    fill(api)
+    api.faults.append(status(api, 409, "PATCH", "/configmaps/"))
+    api.faults.append(status(api, 409, "PATCH", "/status"))
+    start()
+    wait_for(lambda: len(api.made("PATCH", "/configmaps/")) >= 3, 15, "more tries")
+    assert len(api.made("GET", "/configmaps/sennit-routes")) >= 3  # read again each time
+    assert not [r for r in api.requests if r[3].get("force") == "true"]
+
+
+def test_a_namespace_that_is_going_gets_nothing(api, start):
+    fill(api)
+    going = namespace("going")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    api.put("namespaces", going)
+    start()
+    wait_for(has_weight(api, 10), what="the routes")
+    time.sleep(1.2)
+    assert not [r for r in api.requests if "/going/" in r[2]]
+
+
+# --- what people are told
+
+def test_pods_that_slipped_through_are_told(api, start):
+    fill(api)
+    api.put("namespaces", namespace("locked"))
+    api.objects[("namespaces", "", "locked")]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
+    api.put("namespaces", namespace("off", enabled=False))
+    strange = pod("noted", meshed=True)
+    strange["metadata"]["annotations"]["config.sennit.dev/proxy-log-levle"] = "debug"
+    host = pod("host", meshed=False)
+    host["spec"]["hostNetwork"] = True
+    done = pod("done", meshed=False)
+    done["status"]["phase"] = "Succeeded"
+    out = pod("out", meshed=False)
+    out["metadata"]["labels"] = {"sennit.dev/inject": "disabled"}
+    asked = pod("asked", ns="off", meshed=False)
+    asked["metadata"]["labels"] = {"sennit.dev/inject": "enabled"}
+    for p in (strange, host, done, out, asked, pod("old", meshed=False), pod("fine"), pod("l", ns="locked", meshed=False),
+              pod("o", ns="off", meshed=False)):
+        api.put("pods", p)
+    noted = service("noted", ip="10.0.0.7")
+    noted["metadata"]["annotations"] = {"retry.sennit.dev/http": "5xx"}
+    api.put("services", noted)
+    op = start()
+
+    def told():
+        return {(e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in api.all("events")}
+
+    want = {("Pod", "old", "NotInjected"), ("Pod", "asked", "NotInjected"), ("Pod", "noted", "UnsupportedAnnotation"),
+            ("Service", "noted", "UnsupportedAnnotation"), ("Namespace", "locked", "InjectionForbidden")}
+    wait_for(lambda: told() == want, what="the Events")
+    assert "did you mean" in next(e["message"] for e in api.all("events") if e["involvedObject"]["name"] == "noted"
+                                  and e["involvedObject"]["kind"] == "Pod")
+    assert op.metric("sennit_pods_without_proxy") == 2
+    api.delete("pods", "demo", "old")
+    wait_for(lambda: op.metric("sennit_pods_without_proxy") == 1, what="the count")
+    assert told() == want
+
+
+def test_a_setting_of_a_later_version_is_named(api, start):
+    fill(api)
+    r = route(11)
+    r["spec"]["future"] = {"a": 1}
+    api.put("meshroutes", r)
+    start()
+    wait_for(has_weight(api, 11), what="the known parts")
+    wait_for(lambda: [e for e in api.all("events") if e["reason"] == "UnknownField" and "spec.future" in e["message"]],
+             what="an Event")
+
+
+def test_ten_thousand_pods_cost_little(api, start):
+    if SANITIZED:
+        pytest.skip("memory of a sanitized program says nothing")
+    fill(api)
+    op = start()
+    wait_for(has_weight(api, 10), what="the routes")
+    before = op.rss()
+    with api.lock:
+        for i in range(10000):
+            p = pod(f"pod-{i:05}", ns="demo")
+            p["metadata"]["annotations"]["sennit.dev/proxy-config"] = "x" * 600
+            p["metadata"]["labels"] = {"app": "web", "pod-template-hash": "abcdef0123"}
+            p["metadata"]["managedFields"] = [{"manager": "m", "fieldsV1": {f"f:{k}": {} for k in range(10)}}]
+            p["spec"]["containers"][0].update(image="example/web:1", env=[{"name": "A", "value": "b"}] * 5)
+            api.put("pods", p, quiet=True)
+    api.forget_history()
+    wait_for(lambda: len([r for r in api.made("GET", "/pods") if "continue" in r[3]]) >= 19, 60, "20 pages")
+    wait_for(lambda: op.metric('sennit_kube_watches_total{kind="Pod"}') >= 2, 30, "the watch after them")
+    assert op.rss() - before < 25 * 1024, "KiB"
 
 
 # --- listing and watching
@@ -440,14 +606,14 @@ def test_a_document_that_fits_nowhere_is_refused_and_the_last_one_stays(api, sta
     op = start()
     wait_for(has_weight(api, 10), what="the routes")
     good = document(api)
-    for i in range(100):
-        r = route(name=f"big-{i:03}")
-        r["spec"]["rules"] = [{"matches": [{"path": {"type": "Exact", "value": f"/{i}/{k}/" + "x" * 900}}],
-                               "backendRefs": [{"name": "web", "port": 80}]} for k in range(12)]
-        api.put("meshroutes", r)
+    big_routes(api)
     wait_for(lambda: "the routes of web.demo alone take" in op.logs(), what="the complaint")
-    time.sleep(1.2)
+    wait_for(lambda: conditions(api).get("Programmed"), what="the condition")
+    assert conditions(api)["Programmed"][:2] == ("False", "NotWritten")
     assert document(api) == good
+    for i in range(100):
+        api.delete("meshroutes", "demo", f"big-{i:03}")
+    wait_for(lambda: "Programmed" not in conditions(api), 20, "the condition to go")
 
 
 def test_deletion_in_any_order(api, start):

@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import ssl
+import subprocess
 import sys
 import time
 
@@ -34,9 +35,9 @@ SECRET = {"metadata": {"name": "sennit-ca", "namespace": SYSTEM, "labels": {"app
 
 
 class Webhook(Operator):
-    def __init__(self, api, tmp_path):
+    def __init__(self, api, tmp_path, *args):
         Operator.__init__(self, api, tmp_path, "--webhook-listen=127.0.0.1:0", "--proxy-image=sennit/proxy:test",
-                          "--init-image=sennit/init:test")
+                          "--init-image=sennit/init:test", *args)
         self.address = None
 
     def bundle(self):
@@ -130,8 +131,8 @@ def test_bundles_that_an_apply_clears_are_filled_again(hook):
     wait_for(hook.ready, what="ready again")
 
 
-def start(api, tmp_path, ready=True):
-    h = Webhook(api, tmp_path)
+def start(api, tmp_path, *args, ready=True):
+    h = Webhook(api, tmp_path, *args)
     if ready:
         wait_for(h.ready, 20, "the webhook to be ready")
         wait_for(h.listening, what="its port")
@@ -165,6 +166,87 @@ def test_the_ca_outlives_the_operator_and_another_replica_wins(tmp_path):
         third = start(api, tmp_path)
         assert third.bundle() == [ca, ca]
         third.stop()
+    finally:
+        api.close()
+
+
+def serves(h, ca):
+    """Is what is served signed by this CA alone?"""
+    try:
+        raw = socket.create_connection(h.address, 5)
+        with ssl.create_default_context(cadata=ca).wrap_socket(raw, server_hostname=HOST):
+            return True
+    except ssl.SSLError:
+        return False
+
+
+def certificates(pem):
+    return re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.S)
+
+
+def test_a_ca_that_is_taken_away_is_made_again_and_signs_at_once(tmp_path):
+    api = FakeApi()
+    api.put("secrets", SECRET)
+    api.put("mutatingwebhookconfigurations", CONFIG)
+    try:
+        h = start(api, tmp_path, "--resync=1s")
+        ca = h.bundle()[0]
+        assert serves(h, ca)
+        api.put("secrets", SECRET)  # its data is gone
+        wait_for(lambda: h.bundle()[0] not in ("", ca), what="a new CA in the bundle")
+        wait_for(lambda: serves(h, h.bundle()[0]), what="a certificate of the new CA, without a restart")
+        h.stop()
+    finally:
+        api.close()
+
+
+def old_ca(where):
+    """A CA nine of whose ten years are over, and its key."""
+    (where / "index").write_text("")
+    (where / "serial").write_text("01")
+    (where / "conf").write_text(f"""
+[ca]
+default_ca = d
+[d]
+database = {where}/index
+serial = {where}/serial
+new_certs_dir = {where}
+default_md = sha256
+policy = p
+x509_extensions = v3
+[p]
+commonName = supplied
+[v3]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign
+""")
+
+    def openssl(*args):
+        subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", where / "key",
+            "-out", where / "csr", "-subj", "/CN=old")
+    year = time.gmtime().tm_year
+    openssl("ca", "-batch", "-config", where / "conf", "-selfsign", "-keyfile", where / "key", "-in", where / "csr",
+            "-out", where / "crt", "-notext", "-startdate", f"{year - 9}0101000000Z", "-enddate", f"{year + 1}1231000000Z")
+    return (where / "crt").read_bytes(), (where / "key").read_bytes()
+
+
+def test_an_old_ca_is_replaced_and_stays_in_the_bundle(tmp_path):
+    cert, key = old_ca(tmp_path)
+    api = FakeApi()
+    try:
+        api.put("secrets", {**SECRET, "data": {"ca.crt": base64.b64encode(cert).decode(),
+                                               "ca.key": base64.b64encode(key).decode()}})
+        api.put("mutatingwebhookconfigurations", CONFIG)
+        h = start(api, tmp_path)
+        stored = api.get("secrets", SYSTEM, "sennit-ca")["data"]
+        assert base64.b64decode(stored["ca-old.crt"]) == cert and base64.b64decode(stored["ca.crt"]) != cert
+        both = certificates(h.bundle()[0])
+        assert len(both) == 2 and both[1] == certificates(cert.decode())[0]
+        assert serves(h, both[0]) and not serves(h, both[1])
+        assert h.bundle()[0] == h.bundle()[1]
+        h.stop()
     finally:
         api.close()
 
@@ -220,7 +302,6 @@ def test_pods_in_and_out(hook, name):
 
 
 def test_what_is_injected_passes_the_proxys_check(hook, tmp_path):
-    import subprocess
     from running import BIN
     pod = yaml.safe_load((PODS / "full.out.yaml").read_text())["pod"]
     path = tmp_path / "00-pod.yaml"

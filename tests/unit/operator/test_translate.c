@@ -196,6 +196,173 @@ static void test_hostile_values_stay_values(void **state)
 	sn_index_free(idx);
 }
 
+/* One rule in @rest of an otherwise good route. */
+#define RULE(name, rest)                                                                           \
+	"kind: MeshRoute\nmetadata: {name: " name ", namespace: demo}\nspec: {parentRefs: [" WEB   \
+	"], rules: [" rest "]}\n---\n"
+
+static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{RULE("bad", "{matches: [{path: {type: RegularExpression, value: /x}}]}"),
+		 "spec.rules[0].matches[0].path.type"},
+		{RULE("bad",
+		      "{matches: [{headers: [{type: RegularExpression, name: a, value: b}]}]}"),
+		 "spec.rules[0].matches[0].headers[0].type"},
+		{RULE("bad", "{matches: [{header: [{name: a, value: b}]}]}"), "did you mean"},
+		{RULE("bad", "{filters: [{type: URLRewrite, urlRewrite: {}}]}"), "filters[0].type"},
+		{RULE("bad", "{timeouts: {request: 99999h}}"), "spec.rules[0].timeouts.request"},
+		{RULE("bad", "{timeouts: {backendRequest: 1s}}"), "unknown key \"backendRequest\""},
+		{RULE("bad", "{backendRefs: [{name: web, port: http}]}"), "backendRefs[0].port"},
+		{RULE("bad", "{backendRefs: [{name: web, port: 80, weight: -1}]}"), "weight"},
+		{RULE("bad",
+		      "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: "
+		      "[{name: x-a, value: b}, {name: X-A, value: c}]}}]}"),
+		 "named twice"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < SN_ARRAY_LEN(rows); i++) {
+		struct sn_index *idx = sn_index_new();
+		struct sn_condition c;
+
+		apply(idx, SERVICE("web", "10.0.0.1"));
+		apply(idx, ROUTE("good", "demo", WEB, "{name: web, port: 80}"));
+		apply(idx, rows[i].text);
+		assert_null(strstr(translate(idx, "demo"), "name: bad"));
+		assert_non_null(strstr(translate(idx, "demo"), "name: good"));
+		c = condition(idx, "demo", "bad", "Accepted");
+		assert_false(c.status);
+		assert_string_equal(c.reason, "UnsupportedValue");
+		if (!strstr(c.message, rows[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", c.message, rows[i].says);
+		assert_true(condition(idx, "demo", "good", "Accepted").status);
+		sn_index_free(idx);
+	}
+}
+
+static void test_settings_of_a_later_version_are_ignored_and_named(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	struct sn_condition c;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, RULE("later", "{retry: {attempts: 2}, backendRefs: [{name: web, port: 80}]}"));
+	assert_non_null(strstr(translate(idx, "demo"), "name: later"));
+	assert_null(strstr(translate(idx, "demo"), "retry"));
+	c = condition(idx, "demo", "later", "Accepted");
+	assert_true(c.status);
+	assert_non_null(strstr(c.message, "ignored: spec.rules[0].retry"));
+	sn_index_free(idx);
+}
+
+static struct sn_condition policy_condition(struct sn_index *idx, const char *name)
+{
+	struct sn_condition c[SN_CONDITIONS_MAX];
+
+	assert_int_equal(
+		sn_translate_conditions(
+			idx, sn_index_find(idx, SN_KIND_BACKENDPOLICY, "demo", name), 0, c),
+		1);
+	return c[0];
+}
+
+#define POLICY(name, created, rest)                                                                \
+	"kind: BackendPolicy\nmetadata: {name: " name                                              \
+	", namespace: demo, creationTimestamp: '" created                                          \
+	"'}\nspec: {targetRefs: [{kind: Service, name: web}], " rest "}\n---\n"
+
+static void test_one_policy_holds_and_the_others_are_told(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, POLICY("a", "2026-02-02T00:00:00Z", "loadBalancing: {algorithm: PeakEWMA}"));
+	apply(idx, POLICY("b", "2026-01-01T00:00:00Z", "loadBalancing: {algorithm: RoundRobin}"));
+	assert_non_null(strstr(translate(idx, "demo"), "RoundRobin"));
+	assert_true(policy_condition(idx, "b").status);
+	assert_string_equal(policy_condition(idx, "a").reason, "Conflicted");
+	assert_non_null(strstr(policy_condition(idx, "a").message, "demo/b"));
+	apply(idx, POLICY("b", "2026-01-01T00:00:00Z", "loadBalancing: {algorithm: Maglev}"));
+	assert_string_equal(policy_condition(idx, "b").reason, "UnsupportedValue");
+	assert_true(policy_condition(idx, "a").status);
+	assert_non_null(strstr(translate(idx, "demo"), "PeakEWMA"));
+	sn_index_free(idx);
+}
+
+static void test_long_names_and_many_ports(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	char name[254], text[8192];
+	struct sn_buf ports;
+	size_t i;
+
+	(void)state;
+	memset(name, 'n', 253);
+	name[253] = 0;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	snprintf(text, sizeof(text),
+		 ROUTE("%s", "other", DEMO_WEB, "{name: web, namespace: demo, port: 80}"), name);
+	apply(idx, text);
+	assert_non_null(strstr(translate(idx, "other"), "other/nnn"));
+	sn_buf_init(&ports, 0);
+	for (i = 1; i <= 1200; i++)
+		sn_buf_printf(&ports, "%s{port: %zu}", i > 1 ? ", " : "", i);
+	sn_buf_printf(&ports, "%c", 0);
+	{
+		struct sn_buf all;
+
+		sn_buf_init(&all, 0);
+		sn_buf_printf(
+			&all,
+			"kind: Service\nmetadata: {name: web, namespace: demo}\nspec: {clusterIP: "
+			"10.0.0.1, selector: {a: b}, ports: [%s]}\n",
+			sn_buf_cstr(&ports));
+		apply(idx, sn_buf_cstr(&all));
+		sn_buf_done(&all);
+	}
+	assert_non_null(strstr(translate(idx, "other"), "port: 1000"));
+	assert_null(strstr(translate(idx, "other"), "port: 1001"));
+	sn_buf_done(&ports);
+	sn_index_free(idx);
+}
+
+#define LISTED(name, notes)                                                                        \
+	"kind: Service\nmetadata: {name: " name ", namespace: demo, annotations: {" notes          \
+	"}}\nspec: {ports: [{port: 80}]}\n---\n"
+
+/* In a cluster anybody may annotate a Service: it must not say where requests go. */
+static void test_listed_instances_only_without_a_cluster(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	const char *text;
+	char why[256];
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, LISTED("l", "sennit.dev/endpoints: '127.0.0.1:81 * 3, [::1]:82'"));
+	apply(idx, LISTED("bad", "sennit.dev/endpoints: '127.0.0.1:81, garbage'"));
+	apply(idx, ROUTE("r", "demo", WEB, "{name: l, port: 80}, {name: bad, port: 80}"));
+	assert_non_null(strstr(translate(idx, "demo"), "l.demo#UnsupportedValue"));
+	assert_null(strstr(translate(idx, "demo"), "127.0.0.1"));
+	sn_index_set_local(idx);
+	text = translate(idx, "demo");
+	assert_non_null(strstr(text, "address: \"127.0.0.1:81\"\n      weight: 3"));
+	assert_non_null(strstr(text, "[::1]:82"));
+	assert_non_null(
+		strstr(text, "bad.demo#UnsupportedValue")); /* and the rest stays readable */
+	assert_null(strstr(text, "garbage"));
+	assert_true(sn_translate_service_problem(
+		idx, sn_index_find(idx, SN_KIND_SERVICE, "demo", "bad"), why, sizeof(why)));
+	assert_non_null(strstr(why, "\"garbage\" is not IP:PORT"));
+	sn_index_free(idx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +373,13 @@ int main(void)
 		cmocka_unit_test_teardown(test_parents, teardown),
 		cmocka_unit_test_teardown(test_mesh_config, teardown),
 		cmocka_unit_test_teardown(test_hostile_values_stay_values, teardown),
+		cmocka_unit_test_teardown(test_a_route_that_cannot_be_expressed_spoils_nothing,
+					  teardown),
+		cmocka_unit_test_teardown(test_settings_of_a_later_version_are_ignored_and_named,
+					  teardown),
+		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
+		cmocka_unit_test_teardown(test_listed_instances_only_without_a_cluster, teardown),
+		cmocka_unit_test_teardown(test_long_names_and_many_ports, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mesh/schema.h - what a route and a policy may say, as schema tables: the proxy decodes its
+ * document by them, and the operator asks them before it writes one, so that one resource that
+ * cannot be expressed never spoils a document for all others. Pure. */
+#ifndef SN_MESH_SCHEMA_H
+#define SN_MESH_SCHEMA_H
+
+#include "base/conf.h"
+
+struct sn_raw_pair {
+	int type; /* of matches */
+	const char *name;
+	const char *value;
+};
+
+struct sn_raw_path {
+	int type;
+	const char *value;
+};
+
+struct sn_raw_match {
+	struct sn_raw_path *path;
+	const char *method;
+	struct sn_raw_pair *headers;
+	size_t n_headers;
+	struct sn_raw_pair *params;
+	size_t n_params;
+};
+
+struct sn_raw_modifier {
+	struct sn_raw_pair *set;
+	size_t n_set;
+	struct sn_raw_pair *add;
+	size_t n_add;
+	const char **remove;
+	size_t n_remove;
+};
+
+struct sn_raw_filter {
+	int type;
+	struct sn_raw_modifier *modifier;
+};
+
+struct sn_raw_backend {
+	const char *name;
+	int64_t port;
+	int64_t weight;
+};
+
+struct sn_raw_rule {
+	const char *name;
+	struct sn_raw_match *matches;
+	size_t n_matches;
+	struct sn_raw_filter *filters;
+	size_t n_filters;
+	struct sn_raw_backend *backends;
+	size_t n_backends;
+	struct {
+		uint64_t request;
+	} timeouts;
+};
+
+struct sn_raw_route {
+	const char *name;
+	int64_t *ports;
+	size_t n_ports;
+	struct sn_raw_rule *rules;
+	size_t n_rules;
+};
+
+struct sn_raw_policy {
+	struct {
+		int algorithm;
+	} load_balancing;
+	struct {
+		int64_t max, pending;
+		uint64_t idle_timeout;
+	} connections;
+};
+
+/* Decodes into struct sn_raw_route, struct sn_raw_policy. */
+extern const struct sn_conf_object sn_schema_route;
+extern const struct sn_conf_object sn_schema_policy;
+
+#endif
