@@ -34,7 +34,7 @@ static const struct sn_conf_field port_fields[] = {
 	 .names = port_protocols,
 	 AT(raw_port, protocol),
 	 .def = "detect",
-	 .help = "what the backend speaks (http2 and grpc are relayed as bytes)"},
+	 .help = "what the backend speaks"},
 	END};
 static const struct sn_conf_object port = {"port", sizeof(struct raw_port), port_fields, NULL};
 static const struct sn_conf_field port_item = {.type = SN_CONF_OBJECT, .object = &port};
