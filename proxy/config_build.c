@@ -510,8 +510,10 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	if (l->service && !sn_snapshot_by_name(b->snap, sn_slice_cstr(l->service)))
 		sn_conf_error(b->ctx, at(b, sn_val_get(v, "service")), "there is no service \"%s\"",
 			      l->service);
-	if (raw->tls)
+	if (raw->tls) {
+		at(b, v);
 		build_tls(b, sn_val_get(v, "tls"), raw->tls, l);
+	}
 }
 
 static void build_process(struct build *b, const struct raw_document *raw)

@@ -18,7 +18,7 @@ static bool is_kept(const struct sn_header *h)
 	return !(h->flags & (SN_HDR_HOP | SN_HDR_DROPPED)) && h->id != SN_HDR_HOST;
 }
 
-static void check_fields(const struct sn_headers *a, const struct sn_headers *b)
+static void compare_fields(const struct sn_headers *a, const struct sn_headers *b)
 {
 	uint32_t i = 0, j = 0;
 
@@ -66,7 +66,7 @@ static void check_round_trip(const struct sn_request *req, struct sn_slice head)
 	       again.content_length == 0));
 	CHECK(req->expect_continue == again.expect_continue);
 	CHECK(again.keep_alive);
-	check_fields(&req->headers, &again.headers);
+	compare_fields(&req->headers, &again.headers);
 	sn_buf_done(&out);
 }
 
