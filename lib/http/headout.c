@@ -70,6 +70,14 @@ static bool is_left_out(const struct sn_header *h, uint32_t skip)
 	return (h->flags & (SN_HDR_HOP | SN_HDR_DROPPED)) || (skip & BIT(h->id));
 }
 
+/* A length that came with anything but one space before it is written anew: there are recipients
+ * that do not see one behind a tab, and then take all that follows for the body. */
+static bool is_odd_length(const struct sn_header *h)
+{
+	return h->id == SN_HDR_CONTENT_LENGTH &&
+	       (h->value.p != h->name.p + h->name.n + 2 || h->value.p[-1] != ' ');
+}
+
 /* @skip: a mask of ids. */
 static char *put_fields(char *p, struct sn_slice head, const struct sn_headers *hs,
 			uint32_t n_parsed, uint32_t skip)
@@ -84,8 +92,14 @@ static char *put_fields(char *p, struct sn_slice head, const struct sn_headers *
 			i++;
 			continue;
 		}
+		if (is_odd_length(&v[i])) {
+			p = put_line(p, v[i].name, v[i].value);
+			i++;
+			continue;
+		}
 		run = v[i].name.p;
-		while (i + 1 < n_parsed && !is_left_out(&v[i + 1], skip))
+		while (i + 1 < n_parsed && !is_left_out(&v[i + 1], skip) &&
+		       !is_odd_length(&v[i + 1]))
 			i++;
 		p = put(p, run, (size_t)(field_end(head, hs, i, n_parsed) - run));
 		i++;

@@ -132,6 +132,10 @@ static void test_h1_request(void **state)
 		 "CONNECT y:443 HTTP/1.1\r\nHost: y:443\r\n\r\n"},
 		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
 		 "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"},
+		{"POST / HTTP/1.1\r\ncontent-length:\t3\r\nHost: x\r\n\r\nabc",
+		 "POST / HTTP/1.1\r\ncontent-length: 3\r\nHost: x\r\n\r\n"},
+		{"POST / HTTP/1.1\r\nA:b\r\nContent-Length:3\r\nHost:x\r\n\r\nabc",
+		 "POST / HTTP/1.1\r\nA:b\r\nContent-Length: 3\r\nHost:x\r\n\r\n"},
 		{"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: x\r\n\r\n",
 		 "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"GET / HTTP/1.1\r\nConnection: x-a, te\r\nHost: x\r\nx-a: 1\r\nTE: trailers\r\n"
@@ -256,6 +260,9 @@ static void test_h1_response(void **state)
 	} rows[] = {
 		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", SN_HEADOUT_AS_DECLARED, false,
 		 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"},
+		{"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: \t 3 \r\n\r\nabc",
+		 SN_HEADOUT_AS_DECLARED, false,
+		 "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\n"},
 		{"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n", SN_HEADOUT_AS_DECLARED, true,
 		 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n"},
 		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n",
