@@ -189,12 +189,27 @@ static void echo_run(struct conn *c, struct sn_slice run)
 		sn_buf_puts(&c->out, "\r\n");
 }
 
+/* Trailer fields are read and dropped. Returns their length, 0 when more has to come, or an error.
+ */
+static ptrdiff_t feed_trailers(struct conn *c)
+{
+	struct sn_header fields[SN_TRAILERS_MAX];
+	struct sn_headers hs = {.v = fields, .cap = SN_TRAILERS_MAX};
+	int used = sn_h1_parse_trailers(sn_buf_slice(&c->in), &c->scanned, &c->body, &hs);
+
+	if (used > 0)
+		c->scanned = 0;
+	return used == -SN_EMORE ? 0 : used;
+}
+
 /* True when the body is complete. */
 static bool read_body(struct conn *c)
 {
 	while (!c->body.done && sn_buf_len(&c->out) < OUT_MAX) {
-		struct sn_slice run;
-		ptrdiff_t used = sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
+		struct sn_slice run = {0};
+		ptrdiff_t used = c->body.at_trailers
+					 ? feed_trailers(c)
+					 : sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
 
 		if (used < 0) {
 			conn_close(c, true);
