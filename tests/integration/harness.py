@@ -3,6 +3,7 @@
 
 Everything waits for a condition with a deadline; nothing sleeps for a guess. Sockets are on loopback.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ BIN = pathlib.Path(os.environ.get("SENNIT_BIN", ROOT / "build" / "bin"))
 # Sanitizers and busy machines: SENNIT_SLOW=4 makes every deadline four times as long.
 SLOW = float(os.environ.get("SENNIT_SLOW", "1"))
 DEADLINE = 10 * SLOW
+SANITIZED = "/asan/" in str(BIN) or "/tsan/" in str(BIN)  # then memory use says nothing
 
 
 def wait_for(condition, what, deadline=DEADLINE, every=0.005):
@@ -114,6 +116,9 @@ class Process:
         text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"^RssAnon:\s+(\d+) kB", text, re.M).group(1)) * 1024
 
+    def open_fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
 
 class Sample(Process):
     """tests/support/sample on a port of its choice."""
@@ -138,10 +143,31 @@ def document(listener_port, admin_port, services, **more):
     return doc
 
 
+def refused_document(directory, doc):
+    """None when this build's proxy takes the document, else what --check says about it."""
+    path = pathlib.Path(directory) / "checked.yaml"
+    path.write_text(yaml.safe_dump(doc, sort_keys=False))
+    done = subprocess.run([BIN / "sennit-proxy", "--config", path, "--check"], capture_output=True, text=True,
+                          timeout=DEADLINE, check=False)
+    return None if done.returncode == 0 else done.stderr.replace(f"{path}:", "").strip() or "no message"
+
+
 def service(name, endpoints, **more):
     """A service on port 80 with static endpoints ("host:port")."""
     return {"name": name, "hosts": [name], "ports": [{"port": 80, "protocol": "http"}],
             "endpoints": {"static": [{"address": a} for a in endpoints]}, **more}
+
+
+class Residue:
+    """What a proxy holds when nobody uses it; taken before a suite, compared behind it."""
+
+    def __init__(self, proxy):
+        self.connections = proxy.metric("tcp_open_connections")
+        self.fds = proxy.open_fds()
+        self.memory_bytes = proxy.rss_bytes()
+
+    def __repr__(self):
+        return f"{self.connections:.0f} connections, {self.fds} descriptors, {self.memory_bytes // 1024} KiB"
 
 
 class Proxy(Process):
@@ -198,6 +224,25 @@ class Proxy(Process):
         wanted = [f'{k}="{v}"' for k, v in labels.items()]
         return sum(v for k, v in self.metrics().items()
                    if k.split("{")[0] == name and all(w in k for w in wanted))
+
+    @contextlib.contextmanager
+    def no_residue(self, memory_slack_bytes=4 << 20, deadline=15 * SLOW):
+        """What is done inside leaves nothing behind: connections, descriptors and private memory return to what
+        they were. Pools of idle upstream connections have to end by themselves: give them a short idleTimeout."""
+        before = Residue(self)
+        yield before
+        wait_for(self.alive, "the proxy to be alive", deadline=0)
+        seen = [before]
+
+        def idle():
+            seen[0] = now = Residue(self)
+            return now.connections <= before.connections and now.fds <= before.fds and (
+                SANITIZED or now.memory_bytes <= before.memory_bytes + memory_slack_bytes)
+
+        try:
+            wait_for(idle, "idle values", deadline=deadline, every=0.05)
+        except AssertionError:
+            raise AssertionError(f"{self.name} was left with {seen[0]}; idle it has {before}") from None
 
     def client(self, **kwargs):
         return Client(self.port, **kwargs)
