@@ -92,6 +92,21 @@ e2e: ## the scenarios on a real cluster; SCENARIO=name runs one, KEEP=1 keeps th
 	@tools/install-deps build e2e
 	@e2e/run $(SCENARIO)
 .PHONY: e2e
+# --- outside judges: pytest files in tests/conformance over the harness of tests/integration
+LLHTTP ?= /usr/share
+$(OUT)/obj/tests/conformance/llhttp.o: CPPFLAGS += -isystem $(LLHTTP)/include/llhttp
+$(BIN)/conformance/llhttp: $(OUT)/obj/tests/conformance/llhttp.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -w -I$(LLHTTP)/include/llhttp -DLLHTTP_STRICT_MODE=1 $(LDFLAGS) -o $@ $< \
+		$(wildcard $(LLHTTP)/llhttp/*.c)
+check-conformance: ## h2spec, gRPC, ordinary and slow clients, other parsers; SEED=n N=n, CONFORMANCE_STRICT=1
+	@tools/install-deps build test conformance
+	@tools/go-judges >/dev/null
+	@$(MAKE) --no-print-directory all $(BIN)/conformance/llhttp
+	@SENNIT_BIN=$(abspath $(BIN)) tools/pytest tests/conformance $(PYTEST_ARGS)
+.PHONY: check-conformance
+
 bench: ## against HAProxy, nginx and Envoy in the same run; BENCH_ARGS=--quick
 	@tools/install-deps build bench
 	@$(MAKE) --no-print-directory all $(BIN)/bench/origin
