@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+
 import pytest
 
+import exchange
 import harness
 
 
@@ -39,3 +42,14 @@ def start_proxy(tmp_path):
 def web(start_proxy, origin):
     """A proxy whose service `web` is the fixture `origin`."""
     return start_proxy([harness.service("web", [origin.address])])
+
+
+@pytest.fixture
+def mesh(start_proxy):
+    """mesh("h1" or "h2", script, **document) -> (proxy, recording origin of that kind as service `web`)."""
+    with contextlib.ExitStack() as stack:
+        def start(kind="h1", script=exchange.serve, settings=None, on_connection=None, service=None, **document):
+            origin = stack.enter_context(exchange.Recording(kind, script, settings, on_connection))
+            return start_proxy([origin.service(**(service or {}))], **document), origin
+
+        yield start

@@ -26,6 +26,8 @@ BIN = pathlib.Path(os.environ.get("SENNIT_BIN", ROOT / "build" / "bin"))
 # Sanitizers and busy machines: SENNIT_SLOW=4 makes every deadline four times as long.
 SLOW = float(os.environ.get("SENNIT_SLOW", "1"))
 DEADLINE = 10 * SLOW
+# SLOW=1: the sizes and times that the documents name, where a shorter run is the default.
+LONG = os.environ.get("SLOW") == "1"
 SANITIZED = "/asan/" in str(BIN) or "/tsan/" in str(BIN)  # then memory use says nothing
 
 
@@ -243,6 +245,20 @@ class Proxy(Process):
             wait_for(idle, "idle values", deadline=deadline, every=0.05)
         except AssertionError:
             raise AssertionError(f"{self.name} was left with {seen[0]}; idle it has {before}") from None
+
+    def refused(self, reason=None):
+        """What was refused so far, for one reason or in all."""
+        return self.metric("sennit_refused_total", **({"reason": reason} if reason else {}))
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def at_rest(self, fds, rss=None, spare_bytes=8 << 20):
+        """Waits until no connection is open, no descriptor is left behind and memory is back."""
+        wait_for(lambda: self.metric("tcp_open_connections") == 0, "all connections to be closed")
+        wait_for(lambda: self.fds() <= fds, f"the descriptors to be {fds} again")
+        if rss is not None and not SANITIZED:
+            wait_for(lambda: self.rss_bytes() - rss < spare_bytes, "memory to be given back")
 
     def client(self, **kwargs):
         return Client(self.port, **kwargs)
