@@ -9,7 +9,7 @@ import time
 import pytest
 
 from exchange import Recording, connect, serve
-from harness import Closed, Proxy, SANITIZED, SLOW, pattern, wait_for
+from harness import Closed, Proxy, SANITIZED, SLOW, Sample, pattern, service, wait_for
 from http2 import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, PING,
                    PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, S_MAX_STREAMS, S_WINDOW, SETTINGS, WINDOW_UPDATE,
                    H2Client, block, frame, head_frames, hpack_int, needs_http2, request_fields, settings_payload)
@@ -22,7 +22,8 @@ BATCH = 100
 
 
 class Bystander(threading.Thread):
-    """A well-behaved client on its own connection: one request after the other until it is stopped."""
+    """A well-behaved client on its own connection, to a service that is not under attack: one request after the
+    other until it is stopped."""
 
     def __init__(self, port, kind):
         super().__init__(daemon=True)
@@ -35,12 +36,12 @@ class Bystander(threading.Thread):
             with connect(self.kind, self.port) as c:
                 while not self.done.is_set():
                     began = time.monotonic()
-                    ex = c.open("POST", "/bystander", length=2)
+                    ex = c.open("POST", "/bystander", "calm", length=2)
                     ex.send(b"hi")
                     ex.finish()
                     status, body = ex.head().status, ex.rest()
                     self.latencies.append(time.monotonic() - began)
-                    if (status, body) != (200, b"ok\n"):
+                    if status != 200 or not body.startswith(b"calm"):
                         self.wrong.append((status, body))
                     self.done.wait(0.005)
         except (Closed, AssertionError, OSError) as e:
@@ -75,12 +76,15 @@ class Arena:
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("floods")
+    calm = Sample(directory, "calm")
     with Recording("h1", script) as origin:
-        proxy = Proxy(tmp_path_factory.mktemp("floods"), [origin.service()], timeouts={"body": "1s"})
+        proxy = Proxy(directory, [origin.service(), service("calm", [calm.address])], timeouts={"body": "1s"})
         with connect("h2", proxy.port) as c:  # what the first request leaves in pools is no residue
             c.open().head()
         yield Arena(proxy, origin)
         assert proxy.stop() == 0, proxy.log()
+    calm.stop()
 
 
 @pytest.fixture
