@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is bounded: connections, heads, memory, descriptors; what happens at each bound, and that nothing is left
+of it afterwards. The admin port answers throughout."""
+import contextlib
+import hashlib
+import resource
+import threading
+
+import pytest
+
+from exchange import Recording, all_pairs, connect, serve
+from harness import Client, Closed, LONG, SANITIZED, SLOW, pattern, service, wait_for, wait_until_still
+from http2 import H2Client, block, head_frames, needs_http2, request_fields
+
+STALLED_BYTES = (1 << 30) if LONG else (256 << 20)
+FLAT = 8 << 20
+BLOCK = pattern(1 << 20)
+
+
+# --- connections
+
+
+def test_connections(mesh):
+    """The sixth is closed at once and counted; room is made as soon as one ends."""
+    proxy, _ = mesh("h1", limits={"connections": 5})
+    clients = [proxy.client() for _ in range(5)]
+    for c in clients:
+        assert c.request().status == 200
+    with proxy.client() as extra:
+        assert extra.closed() and extra.buffer == b""
+    assert proxy.refused("connections") == 1
+    assert all(c.request().status == 200 for c in clients)
+    clients.pop().close()
+
+    def served():
+        with proxy.client() as c, contextlib.suppress(Closed, ConnectionError):
+            return c.request().status == 200
+
+    wait_for(served, "room for another")
+    for c in clients:
+        c.close()
+
+
+def test_descriptors_run_out(mesh):
+    """Accepting stops and is counted, who is served stays served, the admin port answers; afterwards all is well."""
+    proxy, _ = mesh("h1")
+    with proxy.client() as c:
+        assert c.request().status == 200
+        limit = proxy.fds() + 20
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        crowd = []
+        for _ in range(60):
+            crowd.append(Client(proxy.port))
+            crowd[-1].send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+        wait_for(lambda: proxy.metric("sennit_accept_paused_total") > 0, "accepting to stop")
+        assert proxy.admin("/live")[0] == 200
+        for _ in range(5):
+            assert c.request().status in (200, 503)
+        served = 0
+        for other in crowd:
+            with contextlib.suppress(AssertionError, Closed, ConnectionError):
+                other.sock.settimeout(0.2)
+                served += other.response().status == 200
+            other.close()
+        assert served >= 5
+        wait_for(lambda: proxy.get("/later").status == 200, "the crowd to be gone")
+        assert c.request().status == 200
+    proxy.at_rest(limit)
+
+
+@needs_http2
+def test_descriptors_run_out_for_upstreams(mesh):
+    """No descriptor for a connection to the origin: 503 overload on that stream, not the end of the client's."""
+    release = threading.Event()
+
+    def script(ex):
+        if ex.target == "/hold":
+            release.wait(10)
+        serve(ex)
+
+    proxy, _ = mesh("h1", script)
+    with H2Client(proxy.port) as c:
+        assert c.get().status == 200
+        limit = proxy.fds() + 5
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        held = [c.request(path="/hold") for _ in range(30)]
+        wait_for(lambda: sum(s.over for s in held) >= 15, "what cannot be served to be refused")
+        for s in held:
+            if s.over:
+                assert s.status == 503 and s.field("sennit-error") == "overload", s
+        assert proxy.admin("/live")[0] == 200
+        release.set()
+        assert all(s.wait_over().status in (200, 503) for s in held)
+        assert {s.status for s in held} == {200, 503}
+        assert c.get().status == 200
+    assert proxy.refused("overload") >= 15
+
+
+# --- heads
+
+
+@needs_http2
+def test_http2_head_limits_are_exact(mesh):
+    """Each field counts its name, its value and 32; the list is refused before it is built."""
+    proxy, origin = mesh("h1", limits={"headerBytes": "4KiB", "headerCount": 20, "requestLineBytes": "1KiB"})
+    base = request_fields(path="/")
+    used = sum(len(k) + len(v) + 32 for k, v in base)
+    room = 4096 - used - 33  # for the value of a field `x`
+    with H2Client(proxy.port) as c:
+        assert c.get(headers=[("x", "v" * room)]).status == 200
+        assert c.get(headers=[("x", "v" * (room + 1))]).status == 431
+        assert c.get(headers=[(f"x{i}", "") for i in range(15)]).status == 200
+        assert c.get(headers=[(f"x{i}", "") for i in range(25)]).status == 431
+        assert c.get("/" + "p" * 900).status == 200
+        assert c.get("/" + "p" * 1024).status == 414
+        # decoding went on: the dynamic table is in step
+        s = c.stream()
+        c.send(head_frames(s.id, block(base) + block([("x-kept", "k" * 3000)], indexed=True)
+                           + block([("y", "v" * 3000)]), end=True))
+        assert s.wait_over().status == 431
+        s = c.stream()
+        c.send(head_frames(s.id, block(base) + b"\xbe", end=True))
+        assert s.wait_over().status == 200
+        assert c.goaway is None
+    assert origin.exchanges[-1].get("x-kept") == "k" * 3000
+    assert len(origin.exchanges) == 4 and proxy.refused("bad-request") == 4
+
+
+@all_pairs
+def test_answers_heads_are_bounded_too(mesh, client, upstream):
+    proxy, _ = mesh(upstream, lambda ex: serve(ex, headers=[(f"x-{i}", "v" * 1000) for i in range(10)]),
+                    limits={"headerBytes": "8KiB"})
+    with connect(client, proxy.port) as c:
+        answer = c.open().head()
+        assert answer.status == 502 and answer.get("sennit-error") == "upstream"
+    assert proxy.refused("upstream") == 1
+
+
+# --- memory
+
+
+@needs_http2
+def test_memory_is_a_ceiling(mesh):
+    """New work is refused with 503 overload, work under way finishes, and afterwards there is room again."""
+    release = threading.Event()
+
+    def script(ex):
+        if ex.target != "/held":
+            serve(ex)
+            return
+        assert release.wait(60)
+        ex.body = ex.rest()
+        ex.respond(200, length=2)
+        ex.send(b"ok")
+        ex.finish()
+
+    proxy, _ = mesh("h1", script, limits={"memory": "8MiB"})
+    rss = proxy.rss_bytes()
+    body = pattern(60_000)
+    held, refused = [], 0
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):  # a window's worth of payload is held for each stream whose origin does not read
+            c = stack.enter_context(H2Client(proxy.port))
+            for _ in range(50):
+                s = c.stream()
+                s.head(request_fields("POST", "/held", headers=[("content-length", str(len(body)))]))
+                with contextlib.suppress(Closed, AssertionError):
+                    s.send(body, end=True, deadline=0.5)
+                held.append(s)
+            refused = sum(s.status == 503 for s in held)
+            if refused > 20:
+                break
+        assert refused > 20, "nothing was refused"
+        assert SANITIZED or proxy.rss_bytes() - rss < 12 << 20
+        for s in held:
+            if s.fields:
+                assert s.status == 503 and s.field("sennit-error") == "overload"
+        assert proxy.admin("/live")[0] == 200 and proxy.refused("overload") >= refused
+        release.set()
+        for s in held:
+            if not s.fields and s.body is not None:
+                s.wait_over(deadline=20 * SLOW)
+                assert s.status == 200 or s.status == 503, s
+        wait_for(lambda: proxy.get().status == 200, "room again")
+
+
+# --- one slow reader
+
+
+@all_pairs
+def test_stalled_reader(mesh, client, upstream):
+    """The origin is stopped, nothing piles up, and in the end every octet is there."""
+    sent = [0]
+
+    def script(ex):
+        ex.rest()
+        ex.respond(200, length=STALLED_BYTES)
+        for _ in range(STALLED_BYTES // len(BLOCK)):
+            ex.send(BLOCK)
+            sent[0] += len(BLOCK)
+        ex.finish()
+
+    proxy, _ = mesh(upstream, script)
+    rss = proxy.rss_bytes()
+    with connect(client, proxy.port, rcvbuf=65536) as c:
+        ex = c.open()
+        if client == "h2":
+            ex.stream.hold = True
+        assert ex.head().status == 200
+        wait_until_still(lambda: sent[0], 0.2)
+        assert sent[0] < STALLED_BYTES // 4
+        assert SANITIZED or proxy.rss_bytes() - rss < FLAT
+        digest, left = hashlib.sha256(), STALLED_BYTES
+        if client == "h2":
+            ex.stream.hold = False
+            c.window_update(ex.stream.id, 4 << 20)
+        while left:
+            if client == "h1":
+                if not c.buffer:
+                    c.more()
+                data, c.buffer = c.buffer, b""
+            else:
+                c.wait(lambda: ex.stream.body or ex.stream.over, "more")
+                with c.cond:
+                    data = bytes(ex.stream.body)
+                    ex.stream.body.clear()
+                assert data or left == 0, ex.stream
+            left -= len(data)
+            digest.update(data)
+        assert SANITIZED or proxy.rss_bytes() - rss < FLAT
+    want = hashlib.sha256()
+    for _ in range(STALLED_BYTES // len(BLOCK)):
+        want.update(BLOCK)
+    assert digest.digest() == want.digest()
+
+
+@all_pairs
+def test_stalled_origin(mesh, client, upstream):
+    """The same for an upload."""
+    size, go, sent = STALLED_BYTES // 4, threading.Event(), [0]
+    digest = hashlib.sha256()
+
+    def script(ex):
+        if upstream == "h2":
+            ex.stream.hold = True
+        assert go.wait(60)
+        if upstream == "h2":
+            ex.stream.hold = False
+            ex.conn.window_update(ex.stream.id, 4 << 20)
+        left = size
+        while left:
+            if upstream == "h2":
+                ex.conn.wait(lambda: ex.stream.body or ex.stream.over, "more")
+                with ex.conn.cond:
+                    data = bytes(ex.stream.body)
+                    ex.stream.body.clear()
+                assert data
+            else:
+                data = ex.read(min(left, 65536))
+            left -= len(data)
+            digest.update(data)
+        ex.respond(200, length=0)
+        ex.finish()
+
+    def upload():
+        for _ in range(size // len(BLOCK)):
+            ex.send(BLOCK)
+            sent[0] += len(BLOCK)
+        ex.finish()
+
+    proxy, _ = mesh(upstream, script)
+    rss = proxy.rss_bytes()
+    with connect(client, proxy.port, deadline=60 * SLOW) as c:
+        ex = c.open("POST", length=size)
+        thread = threading.Thread(target=upload, daemon=True)
+        thread.start()
+        wait_until_still(lambda: sent[0], 0.2)
+        assert sent[0] < size // 2
+        assert SANITIZED or proxy.rss_bytes() - rss < FLAT
+        go.set()
+        assert ex.head().status == 200
+        thread.join(30)
+        assert SANITIZED or proxy.rss_bytes() - rss < FLAT
+    want = hashlib.sha256()
+    for _ in range(size // len(BLOCK)):
+        want.update(BLOCK)
+    assert digest.digest() == want.digest()
+
+
+@all_pairs
+def test_slow_body_times_out(mesh, client, upstream):
+    """No progress while we are ready to read: timeouts.body; upstream it is an abort."""
+    ended = threading.Event()
+
+    def script(ex):
+        with contextlib.suppress(Closed):
+            ex.rest()
+        ex.aborted()
+        ended.set()
+
+    proxy, _ = mesh(upstream, script, timeouts={"body": "300ms"})
+    with connect(client, proxy.port) as c:
+        ex = c.open("POST", length=100)
+        ex.send(b"abc")
+        with contextlib.suppress(Closed):
+            assert ex.head().status in (408, 504)
+        if client == "h2":
+            c.ping()
+        assert ended.wait(10)
+    assert proxy.refused("timeout") == 1
+
+
+def test_pending_requests_are_bounded(start_proxy):
+    """Behind connections.max and connections.pending: 503 at once."""
+    release = threading.Event()
+
+    def script(ex):
+        release.wait(10)
+        serve(ex)
+
+    with Recording("h1", script) as origin:
+        svc = service("web", [origin.address], policy={"connections": {"max": 2, "pending": 3}})
+        proxy = start_proxy([svc])
+        clients = [connect("h1", proxy.port) for _ in range(5)]
+        asked = [c.open() for c in clients]
+        wait_for(lambda: len(origin.exchanges) == 2, "two to be inside")
+        with connect("h1", proxy.port) as c:
+            answer = c.open().head()
+            assert answer.status == 503 and answer.get("sennit-error") == "overload"
+        assert proxy.refused("overload") == 1
+        release.set()
+        assert all(ex.head().status == 200 for ex in asked)
+        for c in clients:
+            c.close()
