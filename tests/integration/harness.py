@@ -487,9 +487,9 @@ class Origin:
     """A TCP server in threads. @script(conn, origin) plays one connection; a peer that goes away ends it in
     silence, any other exception is kept and raised by close()."""
 
-    def __init__(self, script=answer_all, host="127.0.0.1"):
+    def __init__(self, script=answer_all, host="127.0.0.1", port=0):
         self.script, self.connections, self.requests, self.errors = script, [], [], []
-        self.listener = socket.create_server((host, 0), backlog=512)
+        self.listener = socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.address = f"{host}:{self.port}"
         self.thread = threading.Thread(target=self._accept, daemon=True)

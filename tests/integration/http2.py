@@ -26,18 +26,16 @@ STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL = 5, 6, 7, 8
 COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 9, 11
 S_TABLE_SIZE, S_PUSH, S_MAX_STREAMS, S_WINDOW, S_FRAME_SIZE, S_HEADER_LIST, S_CONNECT = 1, 2, 3, 4, 5, 6, 8
 
-CHECK = """version: 1
-listeners: [{name: a, address: "127.0.0.1:1", direction: outbound, protocol: http2}]
-"""
+LISTENER = '{name: a, address: "127.0.0.1:1", direction: outbound, protocol: %s}'
 
 
 @functools.lru_cache(maxsize=None)
-def supported():
+def supported(protocol="http2", more=""):
     """Does this build serve HTTP/2 at all? A build accepts in its document only what it honours."""
     if not (BIN / "sennit-proxy").exists():
         return False
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-        f.write(CHECK)
+        f.write(f"version: 1\nlisteners: [{LISTENER % protocol}]\n{more}\n")
         f.flush()
         return subprocess.run([BIN / "sennit-proxy", "--check", "--config", f.name], capture_output=True,
                               timeout=20, check=False).returncode == 0
@@ -249,7 +247,11 @@ class H2Conn:
         whole = end is not False
         s.head(fields, end=whole and body is None and not trailers)
         if body is not None:
-            s.send(body, end=whole and not trailers)
+            try:
+                s.send(body, end=whole and not trailers)
+            except Closed:
+                if not s.ended:  # an answer came first, and the rest of the body is not wanted
+                    raise
         if trailers:
             s.finish(trailers)
         return s

@@ -10,7 +10,7 @@ import pytest
 
 from exchange import Recording, all_pairs, connect, serve
 from harness import Client, Closed, LONG, SANITIZED, SLOW, pattern, service, wait_for, wait_until_still
-from http2 import H2Client, block, head_frames, needs_http2, request_fields
+from http2 import H2Client, block, head_frames, needs_http2, request_fields, supported
 
 STALLED_BYTES = (1 << 30) if LONG else (256 << 20)
 FLAT = 8 << 20
@@ -140,6 +140,7 @@ def test_answers_heads_are_bounded_too(mesh, client, upstream):
 
 
 @needs_http2
+@pytest.mark.skipif(not supported(more="limits: {memory: 8MiB}"), reason="this build refuses `limits.memory`")
 def test_memory_is_a_ceiling(mesh):
     """New work is refused with 503 overload, work under way finishes, and afterwards there is room again."""
     release = threading.Event()
