@@ -49,7 +49,7 @@ void sn_h2_fields_done(struct sn_h2_fields *f)
 {
 	sn_buf_done(&f->text);
 	free(f->v);
-	*f = (struct sn_h2_fields){0};
+	sn_h2_fields_init(f);
 }
 
 void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint32_t max_bytes,
