@@ -29,11 +29,16 @@ void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s)
 {
 	enum sn_h2_section section = h2->role == SN_H2_SERVER ? SN_H2_REQUEST : SN_H2_RESPONSE;
 
-	h2->cur = s && !s->resetting ? s : NULL;
+	h2->cur = NULL;
 	h2->n_dropped = 0;
 	h2->section_bad = false;
-	if (!h2->cur)
+	if (!s || s->resetting)
 		return;
+	h2->cur = s;
+	if (s->pub.head_done && !s->announced) {
+		h2->section_bad = true; /* trailers of a request that was answered 431 */
+		return;
+	}
 	h2->section = &s->head;
 	if (s->pub.head_done) {
 		section = SN_H2_TRAILERS;
@@ -132,6 +137,10 @@ void sn_h2__end_came(struct sn_h2 *h2, struct sn_h2__stream *s, const struct sn_
 		     struct sn_slice head)
 {
 	s->pub.remote_ended = true;
+	if (!s->pub.head_done) {
+		sn_h2__malformed(h2, s, "data-before-head");
+		return;
+	}
 	if (s->has_length && s->got != s->length) {
 		sn_h2__malformed(h2, s, "short-body");
 		return;
@@ -168,6 +177,8 @@ int sn_h2__section_came(struct sn_h2 *h2, bool end_stream)
 	if (!s || s->resetting)
 		return 0;
 	s->pub.remote_ended |= end_stream;
+	if (s->pub.head_done && !s->announced)
+		return 0;
 	if (s->pub.head_done)
 		return trailers_came(h2, s);
 	if (h2->role == SN_H2_CLIENT)

@@ -261,6 +261,24 @@ static void test_bad_preface(void **state)
 	end();
 }
 
+/* What follows a head that was answered 431 is nobody's. */
+static void test_behind_431(void **state)
+{
+	struct sn_h2_settings small = end_settings;
+
+	(void)state;
+	small.header_count = 1;
+	begin_with(&small);
+	wire_headers(&in, 1, false, POST "a: b\nc: d\n");
+	wire_data(&in, 1, false, "payload");
+	wire_headers(&in, 1, true, "x: y\n");
+	wire_headers(&in, 3, false, POST "a: b\nc: d\n");
+	check("H1e H3e RST3(0)", "refused:431:head-too-large refused:431:head-too-large");
+	wire_headers(&in, 5, true, GET);
+	check("", REQUEST(5));
+	end();
+}
+
 /* More streams than allowed: reset while our SETTINGS are not acknowledged. */
 static void test_too_many_streams(void **state)
 {
@@ -498,6 +516,7 @@ static void test_long_response(void **state)
 	(void)pair_request(&p, "HEAD", "/", true);
 	(void)pair_request(&p, "GET", "/", true);
 	(void)pair_request(&p, "GET", "/", true);
+	(void)pair_request(&p, "GET", "/", true);
 	(void)sn_h2_pull(e.h2, &e.out, SIZE_MAX);
 	sn_buf_reset(&e.out);
 	wire_frame(&in, SN_H2_FRAME_SETTINGS, 0, 0, "", 0);
@@ -508,22 +527,32 @@ static void test_long_response(void **state)
 	wire_headers(&in, 5, false, ":status: 100\n");
 	wire_headers(&in, 5, false, ":status: 103\n");
 	wire_data(&in, 5, true, "ab");
-	check("RST1(1) RST3(1) RST5(1)",
+	wire_headers(&in, 7, false, ":status: 100\n");
+	wire_data(&in, 7, true, "");
+	check("RST1(1) RST3(1) RST5(1) RST7(1)",
 	      "response1:200 content-length=3 refused:502:long-body "
 	      "response3:200 content-length=3 refused:502:short-body closed3:1 "
-	      "response5:100 response5:103 refused:502:data-before-head closed1:1 closed5:1");
+	      "response5:100 response5:103 refused:502:data-before-head "
+	      "response7:100 refused:502:data-before-head closed7:1 closed1:1 closed5:1");
 	end();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_malformed_heads),	  cmocka_unit_test(test_content_length),
-		cmocka_unit_test(test_trailers),	  cmocka_unit_test(test_closed_streams),
-		cmocka_unit_test(test_connection_errors), cmocka_unit_test(test_bad_preface),
-		cmocka_unit_test(test_too_many_streams),  cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_slow_resets),	  cmocka_unit_test(test_unread),
-		cmocka_unit_test(test_header_bomb),	  cmocka_unit_test(test_bad_responses),
+		cmocka_unit_test(test_malformed_heads),
+		cmocka_unit_test(test_content_length),
+		cmocka_unit_test(test_trailers),
+		cmocka_unit_test(test_closed_streams),
+		cmocka_unit_test(test_connection_errors),
+		cmocka_unit_test(test_bad_preface),
+		cmocka_unit_test(test_too_many_streams),
+		cmocka_unit_test(test_behind_431),
+		cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_slow_resets),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_header_bomb),
+		cmocka_unit_test(test_bad_responses),
 		cmocka_unit_test(test_long_response),
 	};
 
