@@ -84,6 +84,8 @@ static void test_accepted(void **state)
 		 "GET / HTTP/1.1\r\nHost: h\r\na: b\r\n\r\n"},
 		{BASE "cookie: a=b\nx: 1\ncookie: c=d\ncookie: e=f\ny: 2\n",
 		 OUT "x: 1\r\ny: 2\r\ncookie: a=b; c=d; e=f\r\n\r\n"},
+		{BASE "cookie: \ncookie: a=b\ncookie: \n", OUT "cookie: a=b\r\n\r\n"},
+		{BASE "cookie: \ncookie: \n", OUT "cookie: \r\n\r\n"},
 		{BASE "cookie: a=b\n", OUT "cookie: a=b\r\n\r\n"},
 		{BASE "te: trailers\n", OUT "te: trailers\r\n\r\n"},
 		{BASE "te: Trailers\nhttp2-settings: x\n", OUT "te: Trailers\r\n\r\n"},
