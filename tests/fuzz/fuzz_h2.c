@@ -55,9 +55,11 @@ static void check_round_trip(const struct sn_request *req, struct sn_slice head)
 	CHECK(n > 0 && (size_t)n == sn_buf_len(&out));
 	CHECK(req->upgrade == again.upgrade);
 	if (req->upgrade) /* extended CONNECT is GET in HTTP/1 */
-		CHECK(again.method == SN_METHOD_GET && sn_slice_ieq(req->upgrade_to, again.upgrade_to));
+		CHECK(again.method == SN_METHOD_GET &&
+		      sn_slice_ieq(req->upgrade_to, again.upgrade_to));
 	else
-		CHECK(sn_slice_eq(req->method_text, again.method_text) && req->method == again.method);
+		CHECK(sn_slice_eq(req->method_text, again.method_text) &&
+		      req->method == again.method);
 	CHECK(sn_slice_eq(req->path, again.path));
 	CHECK(sn_slice_eq(req->authority, again.authority));
 	CHECK(req->content_length == again.content_length);
