@@ -94,6 +94,7 @@ class Court:
         self.directory, self.start_proxy, self.running = directory, start_proxy, running
         self.notes, self.ports, self.wrong, self.sent_on = [], {}, {}, {}
         self.llhttp = Llhttp(BIN / "conformance" / "llhttp")
+        self.residue = contextlib.ExitStack()  # for the caller to close when the loop is no longer needed
 
     async def __aenter__(self):
         self.stack = contextlib.ExitStack()
@@ -129,6 +130,7 @@ class Court:
             edit=lambda doc: doc["listeners"][0].update(service="web"),
             timeouts={"header": "30s", "body": "30s", "connect": "5s"})
         self.ports["sennit"] = proxy.port
+        self.residue.enter_context(proxy.no_residue())
         path, port = configured("nginx", NGINX)
         serve(self.running, [tool("nginx"), "-p", self.directory, "-c", path], self.directory, "nginx", port)
         path, port = configured("haproxy", HAPROXY)
@@ -228,13 +230,13 @@ async def all_of(judge, n, counts):
 @pytest.mark.parametrize("what", ["requests", "responses"])
 def test_differential(start_proxy, running, tmp_path, what):
     tmp_path.chmod(0o755)
+    court = Court(tmp_path, start_proxy, running)
 
     async def work():
         counts = collections.Counter()
-        async with Court(tmp_path, start_proxy, running) as court:
-            with court.proxy.no_residue(deadline=0) if False else contextlib.nullcontext():
-                n = N if what == "requests" else N // 3
-                wrong = await all_of(court.judge_request if what == "requests" else court.judge_response, n, counts)
+        async with court:
+            n = N if what == "requests" else N // 3
+            wrong = await all_of(court.judge_request if what == "requests" else court.judge_response, n, counts)
             wrong += [f"the origin got from us: {w}" for w in court.wrong["sennit"]]
         return wrong, counts, n
 
@@ -242,5 +244,6 @@ def test_differential(start_proxy, running, tmp_path, what):
     wrong, counts, n = asyncio.run(work())
     print(f"{what}: {n} in {time.monotonic() - began:.1f} s: {dict(counts)}")
     assert not wrong, f"{len(wrong)} disagreements\n" + "\n".join(wrong[:10])
+    court.residue.close()
     if ONLY is None:  # else nothing was judged
         assert counts["accepted"] > n / 5, counts

@@ -60,8 +60,8 @@ def test_slow_clients(start_proxy, running, tmp_path, mode):
         web = backend("web", origin.address)
         web["policy"]["connections"]["max"] = CONNECTIONS + 500
         proxy = start_proxy([web], edit=lambda doc: doc["listeners"][0].update(service="web"),
-                            timeouts={"connect": "5s", "header": "8s", "body": "30s", "idle": "8s"})
-        with proxy.no_residue(memory_slack_bytes=8 << 20, deadline=25 * SLOW) as idle:
+                            timeouts={"connect": "5s", "header": "10s", "body": "30s", "idle": "8s"})
+        with proxy.no_residue(memory_slack_bytes=8 << 20, deadline=12 * SLOW) as idle:
             attack(proxy, mode, tmp_path, idle)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -69,8 +69,8 @@ def test_slow_clients(start_proxy, running, tmp_path, mode):
 
 def attack(proxy, mode, tmp_path, idle):
     with open(tmp_path / "slow.out", "wb") as out:
-        # -r: all are there within 5 seconds. -p: what slowhttptest itself calls an unavailable service.
-        slow = subprocess.Popen([tool("slowhttptest"), *MODES[mode], "-c", str(CONNECTIONS), "-r", "1000", "-l",
+        # -r: all are there within 4 seconds. -p: what slowhttptest itself calls an unavailable service.
+        slow = subprocess.Popen([tool("slowhttptest"), *MODES[mode], "-c", str(CONNECTIONS), "-r", "1500", "-l",
                                  str(SECONDS), "-p", "3", "-u", f"http://127.0.0.1:{proxy.port}/bytes/{BODY}"],
                                 stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     ordinary = Ordinary(proxy.port)
