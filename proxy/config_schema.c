@@ -21,21 +21,20 @@ static const struct sn_conf_field route_item = {.type = SN_CONF_OBJECT, .object 
 static const struct sn_conf_name port_protocols[] = {
 	{"detect", SN_PORT_DETECT}, {"http", SN_PORT_HTTP},	{"http2", SN_PORT_HTTP2},
 	{"grpc", SN_PORT_GRPC},	    {"opaque", SN_PORT_OPAQUE}, {NULL, 0}};
-static const struct sn_conf_field port_fields[] = {
-	{.key = "port",
-	 .type = SN_CONF_INT,
-	 .min = 1,
-	 .max = 65535,
-	 AT(raw_port, port),
-	 .flags = SN_CONF_REQUIRED,
-	 .help = "port"},
-	{.key = "protocol",
-	 .type = SN_CONF_ENUM,
-	 .names = port_protocols,
-	 AT(raw_port, protocol),
-	 .def = "detect",
-	 .help = "what the backend speaks"},
-	END};
+static const struct sn_conf_field port_fields[] = {{.key = "port",
+						    .type = SN_CONF_INT,
+						    .min = 1,
+						    .max = 65535,
+						    AT(raw_port, port),
+						    .flags = SN_CONF_REQUIRED,
+						    .help = "port"},
+						   {.key = "protocol",
+						    .type = SN_CONF_ENUM,
+						    .names = port_protocols,
+						    AT(raw_port, protocol),
+						    .def = "detect",
+						    .help = "what the backend speaks"},
+						   END};
 static const struct sn_conf_object port = {"port", sizeof(struct raw_port), port_fields, NULL};
 static const struct sn_conf_field port_item = {.type = SN_CONF_OBJECT, .object = &port};
 

@@ -272,7 +272,7 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT,
 				"the client said nothing in timeouts.detect");
 		sn_conn_close(c, false);
-	} else if (!c->u && c->start == c->end && c->conf->transparent) {
+	} else if (!c->u && c->start == c->end) {
 		sn_tcp_dial_silent(c);
 		if (c->state == SN_CONN_SNIFF)
 			sn_loop_timer(c->w->loop, &c->timer, left);
@@ -284,7 +284,7 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 static void start_sniffing(struct sn_conn *c)
 {
 	const struct sn_config_timeouts *t = &c->w->timeouts;
-	bool dial_early = c->conf->transparent && c->dst.family;
+	bool dial_early = c->conf->service || (c->conf->transparent && c->dst.family);
 
 	c->state = SN_CONN_SNIFF;
 	sn_timer_init(&c->timer, on_timer);

@@ -102,7 +102,7 @@ void sn_down_h2_end(struct sn_conn *c);
 
 /* tcp.c: dials where the bytes should go and relays. */
 void sn_tcp_begin(struct sn_conn *c);
-/* Dials the original destination for a silent client while still listening to it. */
+/* Dials where its bytes would go for a silent client, while still listening to it. */
 void sn_tcp_dial_silent(struct sn_conn *c);
 void sn_tcp_undial(struct sn_conn *c);
 

@@ -385,9 +385,9 @@ static void on_dead(struct sn_h2conn *hc, int code)
 	struct sn_down_h2 *h = sn_container_of(hc, struct sn_down_h2, conn);
 	const char *why = sn_h2_failure(hc->h2);
 
-	if (code == -SN_EPROTO || code == -SN_ELIMIT)
+	if (why)
 		sn_conn_refused(h->c, code == -SN_ELIMIT ? SN_REFUSE_FLOOD : SN_REFUSE_BAD_REQUEST,
-				why ? why : "not HTTP/2");
+				why);
 	if (code == -SN_ECONN || code == -SN_EOF) {
 		sn_conn_close(h->c, code == -SN_ECONN);
 		return;

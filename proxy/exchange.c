@@ -212,19 +212,19 @@ static void try_once(struct sn_exchange *x)
 	x->up->start(x);
 }
 
-static uint64_t grpc_timeout(struct sn_exchange *x)
+static void take_grpc_timeout(struct sn_exchange *x)
 {
 	const struct sn_header *h = sn_headers_find(&x->req.headers, SN_SLICE("grpc-timeout"));
-	uint64_t ms;
 
-	return h && sn_grpc_timeout_ms(h->value, &ms) == 0 ? ms : UINT64_MAX;
+	if (!h || sn_grpc_timeout_ns(h->value, &x->grpc_timeout_ns))
+		return;
+	set_deadline(x, x->grpc_timeout_ns < 1000000 ? 1 : x->grpc_timeout_ns / 1000000);
 }
 
 static void take_client_facts(struct sn_exchange *x)
 {
 	struct sn_request *req = &x->req;
 	const struct sn_header *h;
-	uint64_t ms;
 
 	sn_hop_take(&req->headers, x->c->conf->mesh_peer, sn_slice_cstr(x->w->boot->instance),
 		    &x->hop);
@@ -234,11 +234,8 @@ static void take_client_facts(struct sn_exchange *x)
 		h = sn_headers_find_id(&req->headers, SN_HDR_CONTENT_TYPE);
 		x->grpc = h && sn_grpc_is_type(h->value);
 	}
-	if (x->grpc) {
-		ms = grpc_timeout(x);
-		if (ms != UINT64_MAX)
-			set_deadline(x, ms);
-	}
+	if (x->grpc)
+		take_grpc_timeout(x);
 	x->connect = req->method == SN_METHOD_CONNECT && req->upgrade;
 	if (x->connect)
 		req->framing = SN_FRAMING_NONE; /* what comes is the tunnel's */
@@ -261,6 +258,8 @@ void sn_exchange_begin(struct sn_exchange *x)
 	sn_exchange_progress(x);
 	if (x->req.method == SN_METHOD_CONNECT && !x->connect)
 		sn_exchange_refuse(x, 405, SN_REFUSE_METHOD, "CONNECT is not served");
+	else if (x->req.two_authorities)
+		sn_exchange_refuse(x, 400, SN_REFUSE_BAD_REQUEST, "authority-mismatch");
 	else if (x->hop.loop)
 		sn_exchange_refuse(x, 508, SN_REFUSE_LOOP, "the request came by here before");
 	else if (sn_worker_is_full(w))

@@ -141,6 +141,7 @@ struct sn_exchange {
 	int grpc_status;     /* -1: none seen */
 	uint32_t reset_code; /* the upstream's, HTTP/2 */
 	uint64_t start_ns, try_ns;
+	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	struct sn_timer deadline; /* of the whole request */
 	struct sn_timer progress; /* of its bodies */
 	union {

@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+#define CODES_MAX 64 /* different outcomes in a block */
+
 const char *sn_refusal_name(enum sn_refusal_reason r)
 {
 	static const char *const names[] = {
@@ -34,6 +36,7 @@ static void free_block(void *p)
 	free(b->route);
 	free(b->rule);
 	free(b->backend);
+	free(b->codes);
 	free(b);
 }
 
@@ -71,11 +74,40 @@ struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
 	return b;
 }
 
+/* The row of that outcome; past CODES_MAX different ones (a server that makes up codes) the
+ * class's. */
+static struct sn_stats_code *code_of(struct sn_stats_block *b, uint16_t status, int16_t grpc)
+{
+	uint32_t i, cap = b->cap_codes ? b->cap_codes * 2 : 4;
+	struct sn_stats_code *p;
+
+	for (i = 0; i < b->n_codes; i++)
+		if (b->codes[i].status == status && b->codes[i].grpc == grpc) {
+			b->recent = i;
+			return &b->codes[i];
+		}
+	if (b->n_codes >= CODES_MAX && status % 100)
+		return code_of(b, (uint16_t)(status / 100 * 100), grpc);
+	if (b->n_codes == b->cap_codes) {
+		p = realloc(b->codes, cap * sizeof(*p));
+		if (!p)
+			return NULL;
+		b->codes = p;
+		b->cap_codes = cap;
+	}
+	b->recent = b->n_codes++;
+	b->codes[b->recent] = (struct sn_stats_code){.status = status, .grpc = grpc};
+	return &b->codes[b->recent];
+}
+
 void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_status, uint64_t ns)
 {
-	b->by_class[status / 100 <= 5 ? status / 100 : 0]++;
-	if (grpc_status >= 0)
-		b->by_grpc[grpc_status]++;
+	struct sn_stats_code *c = b->n_codes ? &b->codes[b->recent] : NULL;
+
+	if (!c || c->status != status || c->grpc != grpc_status)
+		c = code_of(b, (uint16_t)status, (int16_t)grpc_status);
+	if (c)
+		c->n++;
 	sn_histo_record(&b->latency, ns);
 }
 
@@ -92,10 +124,13 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		if (!to)
 			return -SN_ENOMEM;
 		to->requests += b->requests;
-		for (i = 0; i < SN_ARRAY_LEN(b->by_class); i++)
-			to->by_class[i] += b->by_class[i];
-		for (i = 0; i < SN_ARRAY_LEN(b->by_grpc); i++)
-			to->by_grpc[i] += b->by_grpc[i];
+		for (i = 0; i < b->n_codes; i++) {
+			struct sn_stats_code *c = code_of(to, b->codes[i].status, b->codes[i].grpc);
+
+			if (!c)
+				return -SN_ENOMEM;
+			c->n += b->codes[i].n;
+		}
 		sn_histo_merge(&to->latency, &b->latency);
 	}
 	for (i = 0; i < SN_REFUSE_COUNT; i++)
@@ -121,38 +156,37 @@ static size_t labels_of(const struct sn_stats_block *b, struct sn_metrics_label 
 	return 5;
 }
 
-/* gRPC's own verdict: a response with HTTP status 200 may be a failure. */
-static void render_grpc(const struct sn_stats *s, struct sn_buf *out)
+/* As Linkerd's proxy has it: gRPC's own verdict where there is one, else 5xx and none are failures.
+ */
+static void render_responses(const struct sn_stats_block *b, struct sn_buf *out)
 {
 	struct sn_metrics_label l[8];
-	struct sn_map_entry *e;
-	size_t n, c;
+	size_t base = labels_of(b, l), n;
+	uint32_t i;
 
-	sn_metrics_family(out, "grpc_response_total", "counter", "gRPC responses, by grpc-status.");
-	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
-		const struct sn_stats_block *b = sn_map_value(e);
+	for (i = 0; i < b->n_codes; i++) {
+		const struct sn_stats_code *c = &b->codes[i];
+		bool failed = c->grpc > 0 || c->status == 0 || c->status >= 500;
+		char status[8], grpc[8];
 
-		n = labels_of(b, l);
-		for (c = 0; c < SN_ARRAY_LEN(b->by_grpc); c++) {
-			char code[4];
-
-			if (b->by_grpc[c] == 0)
-				continue;
-			snprintf(code, sizeof(code), "%zu", c);
-			l[n] = (struct sn_metrics_label){"classification",
-							 c == 0 ? "success" : "failure"};
-			l[n + 1] = (struct sn_metrics_label){"grpc_status", code};
-			sn_metrics_u64(out, "grpc_response_total", l, n + 2, b->by_grpc[c]);
-		}
+		n = base;
+		snprintf(status, sizeof(status), "%u", c->status);
+		snprintf(grpc, sizeof(grpc), "%d", c->grpc);
+		l[n++] =
+			(struct sn_metrics_label){"classification", failed ? "failure" : "success"};
+		if (c->status)
+			l[n++] = (struct sn_metrics_label){"status_code", status};
+		if (c->grpc >= 0)
+			l[n++] = (struct sn_metrics_label){"grpc_status_code", grpc};
+		sn_metrics_u64(out, "response_total", l, n, c->n);
 	}
 }
 
 static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
 {
-	static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 	struct sn_metrics_label l[8];
 	struct sn_map_entry *e;
-	size_t n, c;
+	size_t n;
 
 	sn_metrics_family(out, "request_total", "counter", "Requests.");
 	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
@@ -161,21 +195,9 @@ static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
 		n = labels_of(b, l);
 		sn_metrics_u64(out, "request_total", l, n, b->requests);
 	}
-	sn_metrics_family(out, "response_total", "counter", "Responses, by class of their status.");
-	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
-		const struct sn_stats_block *b = sn_map_value(e);
-
-		n = labels_of(b, l);
-		for (c = 0; c < SN_ARRAY_LEN(classes); c++) {
-			if (b->by_class[c] == 0)
-				continue;
-			l[n] = (struct sn_metrics_label){"classification",
-							 c == 0 || c == 5 ? "failure" : "success"};
-			l[n + 1] = (struct sn_metrics_label){"status_class", classes[c]};
-			sn_metrics_u64(out, "response_total", l, n + 2, b->by_class[c]);
-		}
-	}
-	render_grpc(s, out);
+	sn_metrics_family(out, "response_total", "counter", "Responses, by what became of them.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e))
+		render_responses(sn_map_value(e), out);
 	sn_metrics_family(out, "response_latency_ms", "histogram",
 			  "Time from a request's head to the end of its response.");
 	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {

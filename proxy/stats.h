@@ -11,12 +11,19 @@
 #include "base/map.h"
 #include "base/metrics.h"
 
+/* Responses of one outcome. */
+struct sn_stats_code {
+	uint16_t status; /* 0: no response */
+	int16_t grpc;	 /* grpc-status; -1: none */
+	uint64_t n;
+};
+
 /* Requests of one (direction, service, route, rule, backend). */
 struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
 	uint64_t requests;
-	uint64_t by_class[6]; /* 1xx..5xx by hundreds; 0: no response */
-	uint64_t by_grpc[17]; /* of those, with this grpc-status */
+	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
+	uint32_t n_codes, cap_codes, recent;
 	struct sn_histo latency;
 };
 

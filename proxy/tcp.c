@@ -121,12 +121,46 @@ static void give_up(struct sn_conn *c, enum sn_refusal_reason reason, const char
 	sn_conn_close(c, true);
 }
 
-void sn_tcp_begin(struct sn_conn *c)
+/* Dials where the bytes should go. False: it has given up. */
+static bool dial_target(struct sn_conn *c)
 {
+	uint64_t now = sn_loop_now_ns(c->w->loop);
 	struct sn_cluster *cluster;
 	struct sn_endpoint *e;
 	struct sn_target t;
 
+	sn_target_find(c, NULL, &t);
+	if (t.kind == SN_TARGET_REFUSE) {
+		give_up(c, t.reason, t.detail);
+		return false;
+	}
+	if (sn_worker_is_full(c->w)) {
+		give_up(c, SN_REFUSE_OVERLOAD, "limits.memory is reached");
+		return false;
+	}
+	if (t.kind == SN_TARGET_DIRECT || (c->conf->transparent && c->dst.family &&
+					   t.svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES)) {
+		/* bytes have no routes: they go where they were going */
+		if (dial(c, &c->dst, NULL, NULL) == 0)
+			return true;
+		give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+		return false;
+	}
+	cluster = sn_worker_cluster(c->w, t.svc, t.port);
+	e = cluster ? sn_balance_pick(cluster->balance, NULL, now) : NULL;
+	if (!e) {
+		give_up(c, SN_REFUSE_NO_ENDPOINTS, t.svc->name);
+		return false;
+	}
+	if (dial(c, &e->addr, cluster, e) == 0)
+		return true;
+	sn_balance_done(cluster->balance, e, 0, SN_TRY_CANCELLED, now);
+	give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+	return false;
+}
+
+void sn_tcp_begin(struct sn_conn *c)
+{
 	c->silent_dial = false;
 	if (c->u) { /* dialled already for a silent client */
 		if (!c->u->connecting)
@@ -134,34 +168,13 @@ void sn_tcp_begin(struct sn_conn *c)
 		return;
 	}
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
-	sn_target_find(c, NULL, &t);
-	if (t.kind == SN_TARGET_REFUSE) {
-		give_up(c, t.reason, t.detail);
-	} else if (t.kind == SN_TARGET_DIRECT ||
-		   (c->conf->transparent && c->dst.family &&
-		    t.svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES)) {
-		/* bytes have no routes: they go where they were going */
-		if (dial(c, &c->dst, NULL, NULL))
-			give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
-	} else {
-		cluster = sn_worker_cluster(c->w, t.svc, t.port);
-		e = cluster ? sn_balance_pick(cluster->balance, NULL, sn_loop_now_ns(c->w->loop))
-			    : NULL;
-		if (!e) {
-			give_up(c, SN_REFUSE_NO_ENDPOINTS, t.svc->name);
-		} else if (dial(c, &e->addr, cluster, e)) {
-			sn_balance_done(cluster->balance, e, 0, SN_TRY_CANCELLED,
-					sn_loop_now_ns(c->w->loop));
-			give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
-		}
-	}
+	dial_target(c);
 }
 
 void sn_tcp_dial_silent(struct sn_conn *c)
 {
-	if (c->u || !c->conf->transparent || c->dst.family == 0)
+	if (c->u)
 		return;
 	c->silent_dial = true;
-	if (dial(c, &c->dst, NULL, NULL))
-		give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
+	dial_target(c);
 }

@@ -28,12 +28,17 @@ static uint64_t left_ms(const struct sn_exchange *x)
 static void tell_grpc_timeout(struct sn_exchange *x, char text[12])
 {
 	struct sn_headers *hs = &x->req.headers;
-	uint64_t ms = left_ms(x);
+	uint64_t passed = sn_loop_now_ns(x->w->loop) - x->start_ns, ms = left_ms(x), ns;
 	uint32_t i;
 
-	for (i = 0; ms != UINT64_MAX && i < hs->n; i++)
+	if (!x->grpc_timeout_ns)
+		return;
+	ns = x->grpc_timeout_ns > passed ? x->grpc_timeout_ns - passed : 1;
+	if (ms < ns / 1000000)
+		ns = ms * 1000000;
+	for (i = 0; i < hs->n; i++)
 		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("grpc-timeout")))
-			hs->v[i].value = sn_slice(text, sn_grpc_timeout_format(ms, text));
+			hs->v[i].value = sn_slice(text, sn_grpc_timeout_format(ns, text));
 }
 
 /* Extended CONNECT has no key (RFC 8441 5). */

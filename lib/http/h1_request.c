@@ -194,6 +194,7 @@ int sn_h1_parse_request(struct sn_slice in, size_t *scanned, const struct sn_h1_
 	req->major = 1;
 	req->scheme = sn_slice("", 0);
 	req->absolute_form = false;
+	req->two_authorities = false;
 	rc = skip_empty_line(&c);
 	if (rc == 0) {
 		if ((size_t)(end - c.p) >= (size_t)lim->request_line_bytes + 2) {

@@ -76,10 +76,10 @@ struct sn_h2_events {
 	 * (REFUSED_STREAM, or above its GOAWAY's last id): another try is safe whatever the method.
 	 * A stream that ended because the session was freed gets it too, with SN_H2_CANCEL. */
 	void (*closed)(struct sn_h2_stream *s, uint32_t error, bool unprocessed);
-	/* Server: a head was refused before it became a request (malformed: reset by us; too large:
-	 * we answered 431 ourselves). @status 400 or 431. For counting and logging only; no
-	 * `request` was or will be called for it. Client: a malformed response head, status 502,
-	 * `closed` follows. */
+	/* For counting and logging only. Server: a head was refused before it became a request
+	 * (malformed: reset by us; too large: we answered 431 ourselves), or the body of one that
+	 * did breaks the rules (@status 400, `closed` follows). Client: a malformed response,
+	 * @status 502, `closed` follows. */
 	void (*refused)(struct sn_h2 *h2, unsigned status, const char *reason);
 	/* The peer goes away: no more requests on this session (client). */
 	void (*goaway)(struct sn_h2 *h2);

@@ -369,8 +369,7 @@ static int check_authority(struct sn_h2_fields *f, bool connect, struct sn_reque
 	}
 	if (sn_url_authority(f->authority, &host, &port) != 0 || (connect && port == 0))
 		return refuse(f, "bad-authority");
-	if (f->n_host > 0 && !sn_slice_ieq(f->host, f->authority))
-		return refuse(f, "authority-mismatch");
+	req->two_authorities = f->n_host > 0 && !sn_slice_ieq(f->host, f->authority);
 	if (f->n_host > 0)
 		drop_host(f);
 	req->authority = f->authority;

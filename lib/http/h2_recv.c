@@ -20,7 +20,7 @@ void sn_h2__malformed(struct sn_h2 *h2, struct sn_h2__stream *s, const char *rea
 {
 	if (s->resetting)
 		return;
-	if (h2->ev->refused && (!s->announced || h2->role == SN_H2_CLIENT))
+	if (h2->ev->refused)
 		h2->ev->refused(h2, h2->role == SN_H2_SERVER ? 400 : 502, reason);
 	provoked(h2, s, SN_H2_PROTOCOL_ERROR);
 }

@@ -99,7 +99,8 @@ struct sn_request {
 	bool absolute_form;	   /* the authority is not in a Host field (HTTP/2: always) */
 	bool keep_alive;	   /* the client wants to send another */
 	bool expect_continue;
-	bool upgrade; /* a well-formed Upgrade request, or an extended CONNECT (RFC 8441) */
+	bool two_authorities; /* HTTP/2: :authority and host differ: to be answered 400 */
+	bool upgrade;	      /* a well-formed Upgrade request, or an extended CONNECT (RFC 8441) */
 	struct sn_slice upgrade_to; /* with `upgrade`: Upgrade's value, or :protocol */
 	enum sn_framing framing;
 	uint64_t content_length;

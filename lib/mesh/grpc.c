@@ -6,6 +6,7 @@
 #include "base/num.h"
 
 #define DIGITS_MAX 8
+#define VALUE_MAX 99999999u
 
 bool sn_grpc_is_type(struct sn_slice t)
 {
@@ -15,51 +16,42 @@ bool sn_grpc_is_type(struct sn_slice t)
 	       (t.n == base.n || t.p[base.n] == '+' || t.p[base.n] == ';' || t.p[base.n] == ' ');
 }
 
-int sn_grpc_timeout_ms(struct sn_slice v, uint64_t *ret_ms)
+static const struct {
+	char unit;
+	uint64_t ns;
+} units[] = {{'n', 1},
+	     {'u', 1000},
+	     {'m', 1000000},
+	     {'S', 1000000000ull},
+	     {'M', 60000000000ull},
+	     {'H', 3600000000000ull}};
+
+int sn_grpc_timeout_ns(struct sn_slice v, uint64_t *ret_ns)
 {
 	uint64_t n;
+	size_t i;
 
-	if (v.n < 2 || v.n > DIGITS_MAX + 1 || sn_num_u64(sn_slice(v.p, v.n - 1), 99999999, &n))
+	if (v.n < 2 || v.n > DIGITS_MAX + 1 || sn_num_u64(sn_slice(v.p, v.n - 1), VALUE_MAX, &n))
 		return -SN_EPROTO;
-	switch (v.p[v.n - 1]) {
-	case 'H':
-		*ret_ms = n * 3600000;
-		return 0;
-	case 'M':
-		*ret_ms = n * 60000;
-		return 0;
-	case 'S':
-		*ret_ms = n * 1000;
-		return 0;
-	case 'm':
-		*ret_ms = n;
-		return 0;
-	case 'u':
-		*ret_ms = (n + 999) / 1000;
-		return 0;
-	case 'n':
-		*ret_ms = (n + 999999) / 1000000;
-		return 0;
-	default:
-		return -SN_EPROTO;
-	}
+	for (i = 0; i < SN_ARRAY_LEN(units); i++)
+		if (units[i].unit == v.p[v.n - 1]) {
+			*ret_ns = n > UINT64_MAX / units[i].ns ? UINT64_MAX : n * units[i].ns;
+			return 0;
+		}
+	return -SN_EPROTO;
 }
 
-size_t sn_grpc_timeout_format(uint64_t ms, char dst[12])
+size_t sn_grpc_timeout_format(uint64_t ns, char dst[12])
 {
-	static const struct {
-		char unit;
-		uint64_t ms;
-	} units[] = {{'m', 1}, {'S', 1000}, {'M', 60000}, {'H', 3600000}};
 	char digits[DIGITS_MAX];
 	size_t i = 0, n = 0, out = 0;
-	uint64_t v = ms;
+	uint64_t v;
 
-	while (i + 1 < SN_ARRAY_LEN(units) && ms / units[i].ms > 99999999)
+	while (i + 1 < SN_ARRAY_LEN(units) && ns / units[i].ns > VALUE_MAX)
 		i++;
-	v = ms / units[i].ms;
-	if (v > 99999999)
-		v = 99999999;
+	v = ns / units[i].ns;
+	if (v > VALUE_MAX)
+		v = VALUE_MAX;
 	do {
 		digits[n++] = (char)('0' + v % 10);
 		v /= 10;

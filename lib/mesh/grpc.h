@@ -12,11 +12,11 @@
 
 /* application/grpc, application/grpc+proto, application/grpc;... */
 bool sn_grpc_is_type(struct sn_slice content_type);
-/* "250m", "1S" ... in milliseconds, rounded up. Returns 0 or -SN_EPROTO. */
-int sn_grpc_timeout_ms(struct sn_slice value, uint64_t *ret_ms);
-/* The same backwards, at most 8 digits, never longer than @ms; @dst of 12 bytes. Returns the
+/* "250m", "1S" ... in nanoseconds. Returns 0 or -SN_EPROTO. */
+int sn_grpc_timeout_ns(struct sn_slice value, uint64_t *ret_ns);
+/* The same backwards, at most 8 digits, never longer than @ns; @dst of 12 bytes. Returns the
  * length. */
-size_t sn_grpc_timeout_format(uint64_t ms, char dst[12]);
+size_t sn_grpc_timeout_format(uint64_t ns, char dst[12]);
 /* "0".."16"; anything else is 2 (UNKNOWN). */
 int sn_grpc_status(struct sn_slice value);
 /* What a failure of ours is called: 503 -> 14 (UNAVAILABLE) ... */
