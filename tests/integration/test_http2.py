@@ -222,9 +222,11 @@ def test_no_interim_for_http10(mesh, client, upstream):
 
     proxy, _ = mesh(upstream, script)
     with proxy.client() as c:
+        began = time.monotonic()
         answer = c.request(version="1.0", headers=[("connection", "keep-alive")])
         assert answer.status == 200 and answer.interim == [] and answer.body == b"abc"
         assert answer.get("transfer-encoding") is None
+        assert time.monotonic() - began < 1.5 * SLOW, "the end of the body is the connection's, and came late"
 
 
 @all_pairs
