@@ -92,8 +92,8 @@ static void closing_event(struct sn_conn *c, unsigned events)
 		}
 		if (!sn_outq_empty(&c->out))
 			return;
-		sn_stream_shutdown_write(&c->d);
 	}
+	sn_stream_shutdown_write(&c->d);
 	while (c->d.may_read) {
 		n = sn_stream_read(&c->d, sink, sizeof(sink));
 		if (n == -SN_EAGAIN)
@@ -302,8 +302,11 @@ static void on_handshake(struct sn_conn *c, unsigned events);
 
 static void on_stream(struct sn_stream *s, unsigned events)
 {
-	struct sn_conn *c = sn_container_of(s, struct sn_conn, d);
+	sn_conn_event(sn_container_of(s, struct sn_conn, d), events);
+}
 
+void sn_conn_event(struct sn_conn *c, unsigned events)
+{
 	if (c->state == SN_CONN_SNIFF)
 		sniff(c);
 	else if (c->state == SN_CONN_HANDSHAKE)

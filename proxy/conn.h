@@ -68,6 +68,8 @@ void sn_conn_close(struct sn_conn *c, bool reset);
 void sn_conn_end(struct sn_conn *c, bool linger);
 /* The process wants to end: closes if idle, else after the current request. @force: now. */
 void sn_conn_wind_up(struct sn_conn *c, bool force);
+/* The client's stream has something. */
+void sn_conn_event(struct sn_conn *c, unsigned events);
 /* Readiness went off: what comes in is asked to go elsewhere. */
 void sn_conn_drain(struct sn_conn *c);
 /* Reads once into the buffer, growing it up to @max_bytes. > 0 bytes, 0 end, -SN_EAGAIN, -SN_ECONN,

@@ -69,8 +69,8 @@ static void leave(struct sn_exchange *x, unsigned status, bool close, bool linge
 {
 	struct sn_conn *c = x->c;
 
-	if (!close)
-		sn_conn_consume(c, x->head.n); /* if it is still there */
+	if (!close && !x->head_taken)
+		sn_conn_consume(c, x->head.n);
 	c->x = NULL;
 	sn_exchange_drop(x, status);
 	if (close) {
@@ -220,20 +220,32 @@ static void bad_body(struct sn_exchange *x)
 		sn_conn_close(c, true);
 }
 
+/* The head leaves the buffer, for the body behind it. Towards HTTP/2 another try may follow yet. */
+static void take_head(struct sn_exchange *x)
+{
+	if (x->head_taken)
+		return;
+	x->head_taken = true;
+	if (x->up == &sn_up_h2)
+		sn_replay_keep_head(&x->replay, &x->req, &x->head);
+	else
+		x->head = sn_slice("", 0);
+}
+
 /* Passes on what is buffered. Returns bytes used (0: none there), or < 0: the exchange has ended or
  * is on another try. */
 static ptrdiff_t pass_buffered(struct sn_exchange *x)
 {
 	struct sn_conn *c = x->c;
-	const struct sn_up *up = x->up;
 	struct sn_slice in = sn_conn_input(c), run;
 	struct sn_header storage[SN_TRAILERS_MAX];
 	struct sn_headers trailers = {storage, 0, SN_TRAILERS_MAX};
 	struct sn_slice section = {"", 0};
-	size_t head = x->head.n, used = head;
+	size_t used = x->head_taken ? 0 : x->head.n;
 	struct iovec iov[SN_BODY_RUNS];
-	int n = 0;
 	ptrdiff_t rc = 0;
+	bool done;
+	int n = 0;
 
 	do {
 		rc = sn_h1_body_feed(&x->req_body, sn_slice(in.p + used, in.n - used), &run);
@@ -255,34 +267,27 @@ static ptrdiff_t pass_buffered(struct sn_exchange *x)
 	}
 	if (used == 0 && !x->req_body.done)
 		return 0;
-	if (n && up->payload(x, iov, n))
+	if (n && sn_exchange_request_payload(x, iov, n))
 		return -1;
-	if (x->req_body.done && up->end(x, trailers.n ? &trailers : NULL, section))
+	done = x->req_body.done;
+	if (done ? sn_exchange_request_end(x, trailers.n ? &trailers : NULL, section)
+		 : x->up->flush(x, true))
 		return -1;
-	if (n || x->req_body.done)
-		x->body_sent = true;
-	if (up->flush(x, true))
+	if (x->gone)
 		return -1;
-	x->head = sn_slice("", 0); /* consumed: no way back */
+	take_head(x);
 	sn_conn_consume(c, used);
 	sn_exchange_progress(x);
-	if (x->req_body.done)
-		sn_exchange_request_end(x);
-	return x->gone ? -1 : (ptrdiff_t)used;
+	return (ptrdiff_t)used;
 }
 
 /* The client has ended its side: the end of a tunnel's direction, else of everything. */
 static void client_ended(struct sn_exchange *x, bool in_order)
 {
-	const struct sn_up *up = x->up;
-
-	if (!in_order || !x->tunnel) {
+	if (!in_order || !x->tunnel)
 		sn_conn_close(x->c, true);
-		return;
-	}
-	if (up->end(x, NULL, sn_slice("", 0)) || up->flush(x, true))
-		return;
-	sn_exchange_request_end(x);
+	else
+		sn_exchange_request_end(x, NULL, sn_slice("", 0));
 }
 
 static void down_more(struct sn_exchange *x)
@@ -290,9 +295,10 @@ static void down_more(struct sn_exchange *x)
 	struct sn_conn *c = x->c;
 
 	if (x->tunnel && x->req_body.framing != SN_FRAMING_CLOSE) {
-		sn_conn_consume(c, x->head.n);
+		if (!x->head_taken)
+			sn_conn_consume(c, x->head.n);
+		x->head_taken = true;
 		x->head = sn_slice("", 0);
-		x->req_done = false;
 		sn_h1_body_init(&x->req_body, SN_FRAMING_CLOSE, 0);
 	}
 	while (!x->gone && !x->req_done && x->up && x->req_sent && !x->up->full(x)) {
@@ -353,6 +359,8 @@ static int down_end(struct sn_exchange *x, const struct sn_headers *trailers, st
 {
 	struct sn_gather *g = &x->c->w->gather;
 
+	if (x->tunnel && sn_outq_empty(&x->c->out) && g->n_iov == 0)
+		sn_stream_shutdown_write(&x->c->d);
 	if (!x->resp_chunked)
 		return 0;
 	if (!trailers) {
@@ -374,7 +382,7 @@ static void on_flush(struct sn_task *t)
 	if (sn_outq_flush(&c->out, &c->d))
 		sn_conn_close(c, true);
 	else
-		sn_down_h1_event(c, SN_STREAM_WRITABLE);
+		sn_conn_event(c, SN_STREAM_WRITABLE);
 }
 
 static int down_flush(struct sn_exchange *x, bool now)
@@ -399,6 +407,11 @@ static bool down_full(struct sn_exchange *x)
 	return !sn_outq_empty(&x->c->out);
 }
 
+static size_t down_waiting(struct sn_exchange *x)
+{
+	return sn_buf_len(&x->c->out.buf);
+}
+
 static void down_done(struct sn_exchange *x)
 {
 	struct sn_conn *c = x->c;
@@ -413,6 +426,7 @@ const struct sn_down sn_down_h1 = {
 	.end = down_end,
 	.flush = down_flush,
 	.full = down_full,
+	.waiting = down_waiting,
 	.more = down_more,
 	.answer = down_answer,
 	.cut = down_cut,
@@ -426,7 +440,8 @@ const struct sn_down sn_down_h1 = {
  * exchange, as every common proxy does. Bytes are the next request's and stay in the socket. */
 static bool client_gone(struct sn_conn *c)
 {
-	return c->d.end_signalled && sn_stream_is_stale(&c->d) && c->start + c->x->head.n == c->end;
+	return c->d.end_signalled && sn_stream_is_stale(&c->d) &&
+	       c->start + (c->x->head_taken ? 0 : c->x->head.n) == c->end;
 }
 
 static void exchange_event(struct sn_conn *c, unsigned events)

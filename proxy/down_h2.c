@@ -109,6 +109,11 @@ static bool down_full(struct sn_exchange *x)
 	return x->ds && !sn_h2_wants_more(x->ds, x->w->limits.buffer_bytes);
 }
 
+static size_t down_waiting(struct sn_exchange *x)
+{
+	return x->ds ? sn_h2_pending(x->ds) : 0;
+}
+
 static void down_answer(struct sn_exchange *x, unsigned status, const char *word,
 			const char *detail)
 {
@@ -200,12 +205,7 @@ static void consume(struct sn_exchange *x)
 
 static void pass_end(struct sn_exchange *x, const struct sn_headers *trailers, struct sn_slice head)
 {
-	const struct sn_up *up = x->up;
-
-	if (up->end(x, trailers, head) || x->gone || x->up != up || up->flush(x, true))
-		return;
-	if (!x->gone && x->up == up)
-		sn_exchange_request_end(x);
+	sn_exchange_request_end(x, trailers, head);
 }
 
 /* Trailers that came before there was an upstream: kept as lines, read again now. */
@@ -235,8 +235,7 @@ static void down_more(struct sn_exchange *x)
 		struct iovec iov = {(char *)early.p, early.n};
 		int rc;
 
-		x->body_sent = true;
-		rc = up->payload(x, &iov, 1);
+		rc = sn_exchange_request_payload(x, &iov, 1);
 		if (rc == 0)
 			rc = up->flush(x, true);
 		if (x->gone)
@@ -258,6 +257,7 @@ const struct sn_down sn_down_h2 = {
 	.end = down_end,
 	.flush = down_flush,
 	.full = down_full,
+	.waiting = down_waiting,
 	.more = down_more,
 	.answer = down_answer,
 	.cut = down_cut,
@@ -303,8 +303,7 @@ static void on_data(struct sn_h2_stream *s, struct sn_slice payload)
 			sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
 		return;
 	}
-	x->body_sent = true;
-	if (x->up->payload(x, &iov, 1) || x->gone || !x->up || x->up->flush(x, false))
+	if (sn_exchange_request_payload(x, &iov, 1) || x->gone || !x->up || x->up->flush(x, false))
 		return;
 	consume(x);
 }

@@ -32,15 +32,18 @@ static void on_deadline(struct sn_timer *t, uint64_t now_ms)
 static void on_progress(struct sn_timer *t, uint64_t now_ms)
 {
 	struct sn_exchange *x = sn_container_of(t, struct sn_exchange, progress);
-	bool slow_reader = x->down->full(x);
+	size_t waiting = x->down->waiting(x);
+	bool slow_reader = waiting && waiting == x->waiting_mark;
 	bool slow_sender = !x->req_done && !x->resp_started && !x->grpc && x->req_sent && x->up &&
 			   !x->up->full(x);
 
 	(void)now_ms;
+	x->waiting_mark = waiting;
 	if (!slow_reader && !slow_sender) {
 		sn_exchange_progress(x);
 		return;
 	}
+	x->reset_code = SN_H2_CANCEL;
 	sn_exchange_refuse(x, 408, SN_REFUSE_TIMEOUT, "no progress of a body in timeouts.body");
 }
 
@@ -83,6 +86,7 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 	sn_list_init(&x->link);
 	sn_buf_init(&x->early, EARLY_MAX);
 	sn_buf_init(&x->early_trailers, EARLY_MAX);
+	sn_replay_init(&x->replay);
 	sn_timer_init(&x->deadline, on_deadline);
 	sn_timer_init(&x->progress, on_progress);
 	return x;
@@ -138,6 +142,7 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 	sn_loop_timer_cancel(w->loop, &x->progress);
 	sn_buf_done(&x->early);
 	sn_buf_done(&x->early_trailers);
+	sn_replay_done(&x->replay);
 	sn_list_del(&x->link);
 	sn_snapshot_unref(x->snap);
 	x->snap = NULL;
@@ -218,6 +223,7 @@ static void take_grpc_timeout(struct sn_exchange *x)
 
 	if (!h || sn_grpc_timeout_ns(h->value, &x->grpc_timeout_ns))
 		return;
+	x->expired = x->grpc_timeout_ns == 0;
 	set_deadline(x, x->grpc_timeout_ns < 1000000 ? 1 : x->grpc_timeout_ns / 1000000);
 }
 
@@ -228,6 +234,7 @@ static void take_client_facts(struct sn_exchange *x)
 
 	sn_hop_take(&req->headers, x->c->conf->mesh_peer, sn_slice_cstr(x->w->boot->instance),
 		    &x->hop);
+	x->expired = x->hop.deadline_ms == 0;
 	if (x->hop.deadline_ms != UINT64_MAX)
 		set_deadline(x, x->hop.deadline_ms);
 	if (req->major == 2) {
@@ -258,6 +265,10 @@ void sn_exchange_begin(struct sn_exchange *x)
 	sn_exchange_progress(x);
 	if (x->req.method == SN_METHOD_CONNECT && !x->connect)
 		sn_exchange_refuse(x, 405, SN_REFUSE_METHOD, "CONNECT is not served");
+	else if (x->req.major == 2 && x->req.path.n > w->limits.request_line_bytes)
+		sn_exchange_refuse(x, 414, SN_REFUSE_BAD_REQUEST, "request-line-too-long");
+	else if (x->expired)
+		sn_exchange_refuse(x, 504, SN_REFUSE_TIMEOUT, "the request's time has passed");
 	else if (x->req.two_authorities)
 		sn_exchange_refuse(x, 400, SN_REFUSE_BAD_REQUEST, "authority-mismatch");
 	else if (x->hop.loop)
@@ -271,7 +282,7 @@ void sn_exchange_begin(struct sn_exchange *x)
 void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
 			    enum sn_refusal_reason reason, const char *detail)
 {
-	if (x->body_sent || x->resp_seen || x->head.n == 0 || !unprocessed || x->hop.no_retry ||
+	if (x->replay.lost || x->resp_seen || x->head.n == 0 || !unprocessed || x->hop.no_retry ||
 	    x->tries >= TRIES_MAX) {
 		sn_exchange_refuse(x, status, reason, detail);
 		return;
@@ -282,6 +293,18 @@ void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned st
 	try_once(x);
 }
 
+/* What was handed on in an earlier try. Returns 0, or negative: the try has failed. */
+static int send_again(struct sn_exchange *x)
+{
+	struct sn_slice body = sn_buf_slice(&x->replay.body);
+	struct iovec iov = {(char *)body.p, body.n};
+	int rc = body.n ? x->up->payload(x, &iov, 1) : 0;
+
+	if (rc == 0 && x->replay.whole)
+		rc = x->up->end(x, NULL, sn_slice("", 0));
+	return rc;
+}
+
 void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exchange *x))
 {
 	const struct sn_up *up = x->up;
@@ -289,14 +312,58 @@ void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exch
 	if (put_head(x))
 		return;
 	x->req_sent = true;
-	if (x->req.framing == SN_FRAMING_NONE && !x->tunnel) {
+	if (x->req.framing == SN_FRAMING_NONE) {
 		x->req_done = true;
 		up->flush(x, true);
 		return;
 	}
-	x->down->more(x);
+	if (send_again(x))
+		return;
+	if (x->replay.whole)
+		x->req_done = true;
+	else
+		x->down->more(x);
 	if (!x->gone && x->up == up)
 		up->flush(x, true);
+}
+
+static void finished(struct sn_exchange *x)
+{
+	const struct sn_down *down = x->down;
+
+	let_go(x, true, SN_TRY_ANSWERED);
+	down->done(x);
+}
+
+/* Only HTTP/2 says of a request with a body that it was not processed. */
+int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
+{
+	if (x->tunnel || x->resp_seen || x->up != &sn_up_h2)
+		sn_replay_lose(&x->replay);
+	else
+		sn_replay_keep(&x->replay, iov, n_iov, x->w->limits.buffer_bytes);
+	return x->up->payload(x, iov, n_iov);
+}
+
+int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trailers,
+			    struct sn_slice head)
+{
+	const struct sn_up *up = x->up;
+	int rc;
+
+	if (trailers)
+		sn_replay_lose(&x->replay);
+	x->replay.whole = true;
+	rc = up->end(x, trailers, head);
+	if (rc || x->gone || x->up != up)
+		return rc ? rc : -SN_ECONN;
+	x->req_done = true;
+	rc = up->flush(x, true);
+	if (rc || x->gone || x->up != up)
+		return rc ? rc : -SN_ECONN;
+	if (x->tunnel && x->resp_done)
+		finished(x);
+	return 0;
 }
 
 /* --- the response -------------------------------------------------------------------------------
@@ -326,6 +393,16 @@ static int switch_websocket(struct sn_exchange *x, struct sn_response *resp, cha
 	return 0;
 }
 
+static bool was_asked_for(const struct sn_exchange *x, const struct sn_response *resp)
+{
+	struct sn_slice list = x->req.upgrade_to;
+
+	while (resp->upgrade && list.n)
+		if (sn_slice_ieq(sn_slice_trim(sn_slice_cut(&list, ',')), resp->upgrade_to))
+			return true;
+	return false;
+}
+
 /* A switch of protocols that was asked for makes the rest a tunnel. HTTP/1 says 101, extended
  * CONNECT says 200. Returns 0, or negative: refused. */
 static int switch_protocols(struct sn_exchange *x, struct sn_response *resp, char *accept)
@@ -333,15 +410,17 @@ static int switch_protocols(struct sn_exchange *x, struct sn_response *resp, cha
 	bool by_connect = x->up == &sn_up_h2 && x->req.upgrade && resp->status / 100 == 2;
 
 	if (resp->status == 101 || by_connect) {
-		if (!x->req.upgrade || (resp->status == 101 && !resp->upgrade)) {
+		if (!x->req.upgrade || (resp->status == 101 && !was_asked_for(x, resp))) {
 			sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM,
 					   "a switch of protocols that nobody asked for");
 			return -SN_EPROTO;
 		}
 		x->tunnel = true;
+		x->req_done = false; /* its direction goes on as bytes */
 		resp->framing = SN_FRAMING_CLOSE;
 		resp->upgrade = true;
-		resp->upgrade_to = x->req.upgrade_to;
+		if (by_connect)
+			resp->upgrade_to = x->req.upgrade_to;
 		resp->status = x->connect ? 200 : 101;
 		if (resp->status == 101)
 			resp->reason = SN_SLICE("Switching Protocols");
@@ -349,6 +428,16 @@ static int switch_protocols(struct sn_exchange *x, struct sn_response *resp, cha
 			return switch_websocket(x, resp, accept);
 	}
 	return 0;
+}
+
+/* What proxies say is not an application's to say. */
+static void drop_mesh_headers(struct sn_headers *hs)
+{
+	uint32_t i;
+
+	for (i = 0; i < hs->n; i++)
+		if (hs->v[i].id == SN_HDR_SENNIT)
+			hs->v[i].flags |= SN_HDR_DROPPED;
 }
 
 int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head)
@@ -371,6 +460,9 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 		if (x->grpc && (h = sn_headers_find(&resp->headers, SN_SLICE("grpc-status"))))
 			x->grpc_status = sn_grpc_status(h->value);
 	}
+	if (!x->mesh)
+		drop_mesh_headers(&resp->headers);
+	sn_replay_lose(&x->replay); /* it was processed */
 	rc = x->down->respond(x, resp, head);
 	if (rc == 0 && x->tunnel) {
 		rc = x->down->flush(x, true);
@@ -378,14 +470,6 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 			x->down->more(x); /* what the client sent early */
 	}
 	return rc || x->gone ? -SN_ECONN : 0;
-}
-
-static void finished(struct sn_exchange *x)
-{
-	const struct sn_down *down = x->down;
-
-	let_go(x, true, SN_TRY_ANSWERED);
-	down->done(x);
 }
 
 void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *trailers,
@@ -399,12 +483,5 @@ void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *tr
 	if (x->down->end(x, trailers, head) || x->down->flush(x, now) || x->gone)
 		return;
 	if (!x->tunnel || x->req_done)
-		finished(x);
-}
-
-void sn_exchange_request_end(struct sn_exchange *x)
-{
-	x->req_done = true;
-	if (x->tunnel && x->resp_done)
 		finished(x);
 }

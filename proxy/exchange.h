@@ -21,6 +21,7 @@
 #include "proxy/conn.h"
 #include "proxy/gather.h"
 #include "proxy/hop.h"
+#include "proxy/replay.h"
 #include "proxy/websocket.h"
 
 struct sn_exchange;
@@ -37,6 +38,8 @@ struct sn_down {
 	 * turn. Every put is followed by a flush before anybody else's put. */
 	int (*flush)(struct sn_exchange *x, bool now);
 	bool (*full)(struct sn_exchange *x);
+	/* Bytes that the client has not taken yet. */
+	size_t (*waiting)(struct sn_exchange *x);
 	/* The upstream can take (more of) the request's body. */
 	void (*more)(struct sn_exchange *x);
 	/* An answer of our own, whole; nothing was sent before. Ends the exchange. */
@@ -103,11 +106,12 @@ struct sn_exchange {
 	struct sn_h2_stream *ds;   /* the client's stream when it speaks HTTP/2 */
 	struct sn_snapshot *snap;  /* a reference: what routed it lives as long as it */
 	struct sn_request req;	   /* slices into `head` */
-	struct sn_slice head;	   /* the request's, as parsed; empty once let go (then no retry) */
+	struct sn_slice head;	   /* the request's, as parsed; empty once it is gone */
 	struct sn_header *storage; /* HTTP/1: of req.headers */
 	uint32_t storage_cap;
 	uint32_t n_parsed; /* fields beyond it were added by filters */
 	bool gone;
+	bool expired;	   /* its deadline had passed when it came */
 	bool grpc;	   /* application/grpc: failures are trailers-only */
 	struct sn_hop hop; /* what proxies before us said */
 	bool tunnel;	   /* both directions are bytes now (a 101, or extended CONNECT) */
@@ -127,10 +131,11 @@ struct sn_exchange {
 	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
 	struct sn_buf early_trailers; /* ... as lines */
 	bool early_end;
-	size_t owed;	/* HTTP/2 client: payload that came and is not consumed yet */
-	bool req_sent;	/* the upstream has (part of) the request */
-	bool body_sent; /* ... and of its body: there is no way back */
-	bool req_done;	/* all of the request was handed on */
+	size_t owed;		 /* HTTP/2 client: payload that came and is not consumed yet */
+	struct sn_replay replay; /* what another try needs */
+	bool head_taken;	 /* HTTP/1 client: it is no longer at the front of its buffer */
+	bool req_sent;		 /* the upstream has (part of) the request */
+	bool req_done;		 /* all of the request was handed on */
 	/* the response */
 	bool resp_seen;	   /* a byte of it has come */
 	bool resp_started; /* its final head was put */
@@ -140,6 +145,7 @@ struct sn_exchange {
 	unsigned status, n_informational;
 	int grpc_status;     /* -1: none seen */
 	uint32_t reset_code; /* the upstream's, HTTP/2 */
+	size_t waiting_mark; /* down->waiting when progress was looked at */
 	uint64_t start_ns, try_ns;
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	struct sn_timer deadline; /* of the whole request */
@@ -174,8 +180,11 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 /* The upstream's side has read the response's end, and flushed nothing yet. */
 void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *trailers,
 			      struct sn_slice head, bool now);
-/* The client's side has handed on the request's end. In a tunnel this may be the end of it. */
-void sn_exchange_request_end(struct sn_exchange *x);
+/* The client's side hands on payload of the request, or its end (which in a tunnel may be the end
+ * of all). As the functions of struct sn_up; what another try may need is kept. */
+int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov);
+int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trailers,
+			    struct sn_slice head);
 /* Something of a body moved. */
 static inline void sn_exchange_progress(struct sn_exchange *x)
 {

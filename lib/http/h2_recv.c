@@ -71,9 +71,10 @@ int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice va
 /* 431, and a stop to what follows. */
 static int refuse_large(struct sn_h2 *h2, struct sn_h2__stream *s)
 {
-	struct sn_header length = {SN_SLICE("content-length"), SN_SLICE("0"), SN_HDR_CONTENT_LENGTH,
-				   0};
-	struct sn_response resp = {.status = 431, .headers = {&length, 1, 1}};
+	struct sn_header v[] = {
+		{SN_SLICE("content-length"), SN_SLICE("0"), SN_HDR_CONTENT_LENGTH, 0},
+		{SN_SLICE("sennit-error"), SN_SLICE("bad-request"), SN_HDR_OTHER, 0}};
+	struct sn_response resp = {.status = 431, .headers = {v, 2, 2}};
 
 	if (h2->ev->refused)
 		h2->ev->refused(h2, 431, "head-too-large");
