@@ -13,6 +13,7 @@
 
 #define OUT_MAX (1u << 20)
 #define LINGER_MS 2000
+#define SETTLED_BYTES 256
 
 static void free_conn(struct sn_task *t)
 {
@@ -179,6 +180,26 @@ ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes)
 	return n;
 }
 
+void sn_conn_settle(struct sn_conn *c)
+{
+	size_t len = c->end - c->start, cap = SETTLED_BYTES;
+	char *p;
+
+	if (!c->pooled_buf || len == 0 || len > SN_IOBUF_BYTES / 4)
+		return;
+	while (cap < len + len / 2)
+		cap *= 2;
+	p = malloc(cap);
+	if (!p)
+		return;
+	memcpy(p, c->buf + c->start, len);
+	drop_buffer(c);
+	c->buf = p;
+	c->end = len;
+	c->cap = cap;
+	c->pooled_buf = false;
+}
+
 void sn_conn_consume(struct sn_conn *c, size_t n)
 {
 	c->start += n;
@@ -243,7 +264,7 @@ static void sniff(struct sn_conn *c)
 		ssize_t n = sn_conn_fill(c, SN_IOBUF_BYTES);
 
 		if (n == -SN_EAGAIN)
-			return;
+			break;
 		if (n <= 0) {
 			sn_conn_close(c, n < 0);
 			return;
@@ -253,6 +274,8 @@ static void sniff(struct sn_conn *c)
 		else
 			decide_http(c);
 	}
+	if (c->state == SN_CONN_SNIFF)
+		sn_conn_settle(c);
 }
 
 /* The client has not said what it speaks. */
@@ -378,17 +401,15 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 {
 	struct sn_listen *l = sn_container_of(ls, struct sn_listen, listener);
 	struct sn_worker *w = l->worker;
-	struct sn_conn *c = NULL;
+	bool many = w->n_connections >= (uint64_t)w->limits.connections || !w->snap;
+	struct sn_conn *c = many || sn_worker_is_full(w) ? NULL : calloc(1, sizeof(*c));
 	char text[SN_ADDR_TEXT];
 
-	if (w->n_connections < (uint64_t)w->limits.connections && w->snap && !sn_worker_is_full(w))
-		c = calloc(1, sizeof(*c));
 	if (!c) {
-		w->stats.refused[SN_REFUSE_CONNECTIONS]++;
-		sn_info("proxy",
-			"refused connections: listener %s, client %s: limits.connections is "
-			"reached",
-			l->conf->name, sn_addr_format(peer, text));
+		w->stats.refused[many ? SN_REFUSE_CONNECTIONS : SN_REFUSE_OVERLOAD]++;
+		sn_info("proxy", "refused %s: listener %s, client %s: %s is reached",
+			many ? "connections" : "overload", l->conf->name,
+			sn_addr_format(peer, text), many ? "limits.connections" : "limits.memory");
 		close(fd);
 		return;
 	}

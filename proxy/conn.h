@@ -76,6 +76,9 @@ void sn_conn_drain(struct sn_conn *c);
  * -SN_ETOOBIG (full), -SN_ENOMEM. */
 ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes);
 void sn_conn_consume(struct sn_conn *c, size_t n);
+/* What is buffered will wait for more: it moves into as little memory as it needs, so that clients
+ * that dribble do not cost a read's worth each. */
+void sn_conn_settle(struct sn_conn *c);
 static inline struct sn_slice sn_conn_input(const struct sn_conn *c)
 {
 	return sn_slice(c->buf ? c->buf + c->start : "", c->end - c->start);

@@ -55,13 +55,19 @@ static int write_answer(struct sn_conn *c, unsigned status, const char *word, co
 }
 
 /* A head that cannot be trusted: answer and close; nothing of it or behind it is looked at. */
-static void refuse_head(struct sn_conn *c, const struct sn_h1_refusal *why)
+static void refuse(struct sn_conn *c, enum sn_refusal_reason reason, unsigned status,
+		   const char *detail)
 {
-	sn_conn_refused(c, SN_REFUSE_BAD_REQUEST, why->reason);
-	if (write_answer(c, why->status, "bad-request", why->reason, false, true))
+	sn_conn_refused(c, reason, detail);
+	if (write_answer(c, status, sn_refusal_name(reason), detail, false, true))
 		sn_conn_close(c, true);
 	else
 		sn_conn_end(c, true);
+}
+
+static void refuse_head(struct sn_conn *c, const struct sn_h1_refusal *why)
+{
+	refuse(c, SN_REFUSE_BAD_REQUEST, why->status, why->reason);
 }
 
 /* The exchange is over: on to the next request, or the end. */
@@ -163,6 +169,10 @@ static bool read_head(struct sn_conn *c)
 	}
 	if (!c->d.may_read)
 		return false;
+	if (had && sn_worker_is_full(c->w)) {
+		refuse(c, SN_REFUSE_OVERLOAD, 503, "limits.memory is reached");
+		return false;
+	}
 	n = sn_conn_fill(c, c->w->limits.header_bytes);
 	if (n == -SN_ETOOBIG)
 		refuse_head(c, &(struct sn_h1_refusal){431, "head-too-large"});
@@ -190,8 +200,12 @@ static void next_request(struct sn_conn *c)
 			break;
 	}
 	c->parsing = false;
-	if (c->state == SN_CONN_HEAD && c->start == c->end)
+	if (c->state != SN_CONN_HEAD)
+		return;
+	if (c->start == c->end)
 		arm_head_timer(c);
+	else
+		sn_conn_settle(c);
 }
 
 void sn_down_h1_begin(struct sn_conn *c)

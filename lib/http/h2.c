@@ -16,6 +16,7 @@
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst,
 						       uint64_t rate) __attribute__((weak));
 
+#define SETTING_BYTES 6
 #define DEFAULT_PEER_STREAMS 100 /* until its SETTINGS come */
 
 /* --- failing --- */
@@ -370,6 +371,41 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, in
 	return 0;
 }
 
+/* Our first SETTINGS frame, with the limit on streams added. The library is not told of it, since
+ * it would answer a surplus stream by ending the connection, where RFC 9113 5.1.2 has the stream.
+ */
+static int append_settings(struct sn_h2 *h2, struct sn_buf *out, const uint8_t *p, size_t n)
+{
+	uint32_t max = h2->set.max_streams;
+	size_t len = n - SN_H2__FRAME_HEAD + SETTING_BYTES;
+	uint8_t head[SN_H2__FRAME_HEAD];
+	uint8_t entry[SETTING_BYTES] = {0,
+					NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+					(uint8_t)(max >> 24),
+					(uint8_t)(max >> 16),
+					(uint8_t)(max >> 8),
+					(uint8_t)max};
+
+	memcpy(head, p, sizeof(head));
+	head[0] = (uint8_t)(len >> 16);
+	head[1] = (uint8_t)(len >> 8);
+	head[2] = (uint8_t)len;
+	h2->limit_told = true;
+	if (sn_buf_reserve(out, n + SETTING_BYTES))
+		return -SN_ENOMEM;
+	(void)sn_buf_append(out, head, sizeof(head));
+	(void)sn_buf_append(out, p + sizeof(head), n - sizeof(head));
+	return sn_buf_append(out, entry, sizeof(entry));
+}
+
+static int append_frame(struct sn_h2 *h2, struct sn_buf *out, const uint8_t *p, size_t n)
+{
+	if (h2->role == SN_H2_SERVER && !h2->limit_told && n >= SN_H2__FRAME_HEAD &&
+	    p[3] == NGHTTP2_SETTINGS && !(p[4] & NGHTTP2_FLAG_ACK))
+		return append_settings(h2, out, p, n);
+	return sn_buf_append(out, p, n);
+}
+
 int sn_h2_pull(struct sn_h2 *h2, struct sn_buf *out, size_t max_bytes)
 {
 	if (h2->no_memory)
@@ -382,7 +418,7 @@ int sn_h2_pull(struct sn_h2 *h2, struct sn_buf *out, size_t max_bytes)
 
 		if (n == 0)
 			return h2->no_memory ? -SN_ENOMEM : 0;
-		if (n < 0 || sn_buf_append(out, p, (size_t)n) != 0)
+		if (n < 0 || append_frame(h2, out, p, (size_t)n) != 0)
 			return sn_h2__fail_memory(h2);
 	}
 	return h2->no_memory ? -SN_ENOMEM : 0;
@@ -426,8 +462,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 		s = NULL;
 	else if (!s && h2->role == SN_H2_SERVER && !h2->leaving) {
 		/* When leaving it is above our GOAWAY's last stream: not ours to process. */
-		s = stream_came(h2, frame->hd.stream_id);
-		if (!s)
+		if (h2->n_streams >= h2->set.max_streams)
+			sn_h2__surplus_came(h2, frame->hd.stream_id);
+		else if (!(s = stream_came(h2, frame->hd.stream_id)))
 			return NGHTTP2_ERR_CALLBACK_FAILURE;
 	}
 	sn_h2__section_begin(h2, s);
@@ -642,8 +679,6 @@ static int submit_settings(struct sn_h2 *h2)
 	e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, set->stream_window};
 	e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, set->header_bytes};
 	if (h2->role == SN_H2_SERVER) {
-		e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-						  set->max_streams};
 		e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
 		e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1};
 	} else {

@@ -57,6 +57,7 @@ struct sn_h2 {
 	struct sn_h2_guard guard;
 	uint64_t now_ms;
 	bool guard_started, settings_seen, peer_connect, peer_left, leaving, no_memory;
+	bool limit_told; /* how many streams the peer may have open */
 
 	/* where in the input we stand */
 	size_t magic_left;
@@ -129,6 +130,8 @@ bool sn_h2__is_sent(const struct sn_header *h);
 
 /* @s: NULL when nobody wants the section. */
 void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s);
+/* A stream more than the peer may have open: refused, so that it may be sent again. */
+void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id);
 /* @secret: it came as one that is never indexed. 0 or -SN_ENOMEM. */
 int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, bool secret);
 /* 0 or -SN_ENOMEM. */

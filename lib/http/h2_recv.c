@@ -16,6 +16,16 @@ static void provoked(struct sn_h2 *h2, struct sn_h2__stream *s, uint32_t code)
 		(void)sn_h2__fail_budget(h2);
 }
 
+void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id)
+{
+	if (h2->ev->refused)
+		h2->ev->refused(h2, 503, "too-many-streams");
+	sn_h2__note_reset(h2, id);
+	if (sn_h2__submit_reset(h2, id, SN_H2_REFUSED_STREAM) == 0 &&
+	    !sn_h2_guard_take(&h2->guard, SN_H2_BUDGET_RESET, h2->now_ms))
+		(void)sn_h2__fail_budget(h2);
+}
+
 void sn_h2__malformed(struct sn_h2 *h2, struct sn_h2__stream *s, const char *reason)
 {
 	if (s->resetting)

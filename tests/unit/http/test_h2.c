@@ -429,7 +429,7 @@ static void test_large_head(void **state)
 	assert_int_equal(sn_h2_submit_request(p.c.h2, &req, false, NULL, &s), 0);
 	pair_run(&p);
 	assert_log(&p.s, "refused:431:head-too-large");
-	assert_log(&p.c, "response1:431:end content-length=0 closed1:0");
+	assert_log(&p.c, "response1:431:end content-length=0 sennit-error=bad-request closed1:0");
 	req.headers.n = 5;
 	assert_int_equal(sn_h2_submit_request(p.c.h2, &req, true, NULL, &s), 0);
 	pair_run(&p);

@@ -106,14 +106,14 @@ static void test_content_length(void **state)
 	check("", "request1:POST:a:/ content-length=5 end1");
 	wire_headers(&in, 3, false, POST "content-length: 5\n");
 	wire_data(&in, 3, true, "1234");
-	check("RST3(1)", "request3:POST:a:/ content-length=5 closed3:1");
+	check("RST3(1)", "request3:POST:a:/ content-length=5 refused:400:short-body closed3:1");
 	wire_headers(&in, 5, false, POST "content-length: 5\n");
 	wire_data(&in, 5, false, "123456");
 	wire_data(&in, 5, true, "");
-	check("RST5(1)", "request5:POST:a:/ content-length=5 closed5:1");
+	check("RST5(1)", "request5:POST:a:/ content-length=5 refused:400:long-body closed5:1");
 	wire_headers(&in, 7, false, POST "content-length: 5\n");
 	wire_headers(&in, 7, true, "x: y\n");
-	check("RST7(1)", "request7:POST:a:/ content-length=5 closed7:1");
+	check("RST7(1)", "request7:POST:a:/ content-length=5 refused:400:short-body closed7:1");
 	end();
 }
 
@@ -127,13 +127,13 @@ static void test_trailers(void **state)
 	check("", "request1:POST:a:/ end1 x=y");
 	wire_headers(&in, 3, false, POST);
 	wire_headers(&in, 3, false, "x: y\n");
-	check("RST3(1)", "request3:POST:a:/ closed3:1");
+	check("RST3(1)", "request3:POST:a:/ refused:400:trailers-without-end closed3:1");
 	wire_headers(&in, 5, false, POST);
 	wire_headers(&in, 5, true, ":path: /\n");
-	check("RST5(1)", "request5:POST:a:/ closed5:1");
+	check("RST5(1)", "request5:POST:a:/ refused:400:pseudo-in-trailers closed5:1");
 	wire_headers(&in, 7, false, POST);
 	wire_headers(&in, 7, true, "Bad: 1\n");
-	check("RST7(1)", "request7:POST:a:/ closed7:1");
+	check("RST7(1)", "request7:POST:a:/ refused:400:bad-header-name closed7:1");
 	end();
 }
 
