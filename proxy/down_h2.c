@@ -303,7 +303,7 @@ static void on_data(struct sn_h2_stream *s, struct sn_slice payload)
 			sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
 		return;
 	}
-	if (sn_exchange_request_payload(x, &iov, 1) || x->gone || !x->up || x->up->flush(x, false))
+	if (sn_exchange_request_payload(x, &iov, 1) || x->gone || x->up->flush(x, false))
 		return;
 	consume(x);
 }
