@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, Client, Process, Sample, json_lines, pattern, service
+from harness import BIN, Client, Origin, Process, Sample, json_lines, pattern, service
 
 
 @pytest.fixture
@@ -59,6 +59,26 @@ def test_traffic_counts_who_served(tmp_path, start_proxy, sample):
     assert set(summary["by"]) == {"web-v1", "web-v2"}
     assert 0.65 < summary["by"]["web-v1"] / sum(summary["by"].values()) < 0.85
     assert 0 < summary["p50_ms"] <= summary["p99_ms"]
+
+
+def test_traffic_reads_over_trailers_however_they_are_cut(tmp_path):
+    answer = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nx-served-by: o\r\n\r\n"
+              b"3\r\nabc\r\n0\r\nx-a: b\r\nx-c: d\r\n\r\n")
+
+    def cut(conn, origin):
+        while r := conn.request():
+            at = len(origin.requests) * 7 % len(answer)
+            origin.requests.append(r)
+            conn.send(answer[:at])
+            conn.send(answer[at:])
+
+    with Origin(cut) as origin:
+        traffic = Process([BIN / "support" / "traffic", "--target", origin.address, "--rate", "200", "--seconds", "1"],
+                          tmp_path, "traffic")
+        assert traffic.wait() == 0
+        summary = json_lines(traffic.output())[-1]
+        assert summary["errors"] == 0 and summary["ok"] >= 150
+        assert len(origin.connections) <= 8, "they are used again"
 
 
 def test_usage(tmp_path):

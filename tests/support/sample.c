@@ -207,10 +207,12 @@ static bool read_body(struct conn *c)
 {
 	while (!c->body.done && sn_buf_len(&c->out) < OUT_MAX) {
 		struct sn_slice run = {0};
-		ptrdiff_t used = c->body.at_trailers
-					 ? feed_trailers(c)
-					 : sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
+		ptrdiff_t used = 0;
 
+		if (!c->body.at_trailers)
+			used = sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
+		if (used == 0 && c->body.at_trailers)
+			used = feed_trailers(c);
 		if (used < 0) {
 			conn_close(c, true);
 			return false;

@@ -209,10 +209,34 @@ static bool read_head(struct conn *c)
 	return true;
 }
 
+/* Trailer fields are read and dropped. Returns their length, 0 when more has to come, or an error.
+ */
+static ptrdiff_t feed_trailers(struct conn *c)
+{
+	struct sn_header fields[SN_TRAILERS_MAX];
+	struct sn_headers hs = {.v = fields, .cap = SN_TRAILERS_MAX};
+	int used = sn_h1_parse_trailers(sn_buf_slice(&c->in), &c->scanned, &c->body, &hs);
+
+	if (used > 0)
+		c->scanned = 0;
+	return used == -SN_EMORE ? 0 : used;
+}
+
+static ptrdiff_t feed_body(struct conn *c)
+{
+	struct sn_slice run;
+	ptrdiff_t used = 0;
+
+	if (c->body.done)
+		return 0;
+	if (!c->body.at_trailers)
+		used = sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
+	return used == 0 && c->body.at_trailers ? feed_trailers(c) : used;
+}
+
 static void read_input(struct conn *c)
 {
 	while (c->open) {
-		struct sn_slice run;
 		ptrdiff_t used;
 
 		if (!c->in_body) {
@@ -220,7 +244,7 @@ static void read_input(struct conn *c)
 				return;
 			continue;
 		}
-		used = c->body.done ? 0 : sn_h1_body_feed(&c->body, sn_buf_slice(&c->in), &run);
+		used = feed_body(c);
 		if (used < 0) {
 			fail(c);
 			return;
