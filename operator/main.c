@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sennit-operator: the command line. */
 #include <argp.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +115,15 @@ static int run_local(const struct sn_operator_options *o)
 	return sn_run_local(o);
 }
 
+/* One heap, and thresholds that stay: by itself the allocator would learn from the first large body
+ * or document to keep tens of megabytes for the next one. */
+static void give_memory_back(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -134,6 +144,7 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	give_memory_back();
 	sn_log_init(2, o.format, o.level);
 	if (!o.ns)
 		o.ns = getenv("SENNIT_NAMESPACE");

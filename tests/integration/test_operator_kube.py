@@ -74,6 +74,13 @@ class Operator:
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
 
+    def private_kib(self):
+        """Resident memory that is the process's own, without files."""
+        if SANITIZED:
+            return 0
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
+            return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
     def ready(self):
         assert self.process.poll() is None, self.logs()
         return self.get("/readyz")[0] == 200

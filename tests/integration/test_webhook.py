@@ -16,6 +16,7 @@ import jsonpatch
 import pytest
 import yaml
 
+from harness import wait_until_still
 from running import wait_for
 from test_operator_kube import Operator, namespace
 
@@ -410,15 +411,18 @@ def test_many_at_once_and_memory_stays_flat(hook):
             s.close()
         return codes
 
-    assert burst() <= {200, 503}
-    wait_for(lambda: hook.post(GOOD)[0] == 200, what="room again")
-    hook.post("[" + "0," * 3400000 + "0]")
-    before = hook.rss()
-    for _ in range(3):
-        burst()
+    def round_of_work():
+        assert burst() <= {200, 503}
+        wait_for(lambda: hook.post(GOOD)[0] == 200, what="room again")
         hook.post("[" + "0," * 3400000 + "0]")
-    wait_for(lambda: hook.post(GOOD)[0] == 200, what="room again")
-    assert hook.rss() < before + 8192, "KiB"
+
+    # What an answer has used is given back behind it, so the level is waited for: a leak never comes back to it.
+    round_of_work()
+    wait_until_still(hook.private_kib)
+    before = hook.private_kib()
+    for _ in range(3):
+        round_of_work()
+        wait_for(lambda: hook.private_kib() < before + 3072, what="the memory to be given back")
 
 
 def test_one_connection_carries_many_reviews(hook):
