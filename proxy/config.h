@@ -97,8 +97,15 @@ enum sn_config_result {
 enum sn_config_result sn_config_load(const char *path, const struct sn_config *in_use,
 				     struct sn_config **ret, struct sn_buf *messages);
 
-/* The same from one document in memory; files that it names are not read (@read_file NULL) or come
- * from the callback, which returns 0 and fills @out, or -errno. Pure but for that. */
+/* What a directory holds besides routes, when these are bad or not all there yet: the files without
+ * `shard`, in a pod 00-pod.yaml. Its hash is empty (the next look at all of it is a change) and
+ * has_routes false.
+ * SN_CONFIG_OK with *ret, SN_CONFIG_EMPTY (no listener in it) or SN_CONFIG_REJECTED. */
+enum sn_config_result sn_config_load_pod(const char *path, struct sn_config **ret,
+					 struct sn_buf *messages);
+
+/* As sn_config_load() from one document in memory; files that it names are not read (@read_file
+ * NULL) or come from the callback, which returns 0 and fills @out, or -errno. Pure but for that. */
 typedef int (*sn_config_read_fn)(void *arg, const char *path, struct sn_buf *out);
 enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 				      sn_config_read_fn read_file, void *arg,

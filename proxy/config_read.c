@@ -70,7 +70,7 @@ static int wanted(const struct dirent *d)
 				       (n > 4 && strcmp(d->d_name + n - 4, ".yml") == 0));
 }
 
-/* Adds one file; @label is what messages call it. */
+/* Adds one file, if it can be read. */
 static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
 {
 	struct sn_buf *text = &fs->texts[fs->n];
@@ -86,23 +86,24 @@ static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
 	sn_buf_init(text, SN_YAML_INPUT_MAX + 65536 * 2);
 	fs->n++;
 	rc = read_whole(path, text);
-	if (rc == -ENOENT) { /* a link whose target is not there yet: as if it were not there */
-		fs->n--;
-		free(fs->names[fs->n]);
-		sn_buf_done(text);
+	if (rc == 0)
 		return 0;
-	}
+	fs->n--;
+	free(fs->names[fs->n]);
+	sn_buf_done(text);
+	if (rc == -ENOENT) /* a link whose target is not there yet: as if it were not there */
+		return 0;
 	if (rc == -EFBIG)
 		sn_buf_printf(messages, "%s:1:1: larger than 1 MiB\n", path);
-	else if (rc)
+	else
 		sn_buf_printf(messages, "%s:0:0: cannot read: %s\n", path, strerror(-rc));
-	return rc ? -SN_ESYS : 0;
+	return -SN_ESYS;
 }
 
 static int read_dir(struct files *fs, const char *path, struct sn_buf *messages)
 {
 	struct dirent **list = NULL;
-	int n = scandir(path, &list, wanted, alphasort), i, rc = 0;
+	int n = scandir(path, &list, wanted, alphasort), i, one, rc = 0;
 	char full[4096];
 
 	if (n < 0 && errno == ENOENT)
@@ -112,9 +113,11 @@ static int read_dir(struct files *fs, const char *path, struct sn_buf *messages)
 		return -SN_ESYS;
 	}
 	for (i = 0; i < n; i++) {
-		if (rc == 0 && snprintf(full, sizeof(full), "%s/%s", path, list[i]->d_name) <
-				       (int)sizeof(full))
-			rc = add_file(fs, full, messages);
+		if (rc != -SN_ELIMIT && snprintf(full, sizeof(full), "%s/%s", path,
+						 list[i]->d_name) < (int)sizeof(full)) {
+			one = add_file(fs, full, messages);
+			rc = one ? one : rc;
+		}
 		free(list[i]);
 	}
 	free(list);
@@ -168,6 +171,25 @@ static int parse_files(struct files *fs, struct sn_arena *a, struct sn_val **doc
 	}
 	*ret_n = n;
 	return 0;
+}
+
+/* Those that are no routes shard, as far as one can tell. */
+static size_t parse_others(struct files *fs, struct sn_arena *a, struct sn_val **docs)
+{
+	struct sn_yaml_mark mark = {0};
+	struct sn_err err = {0};
+	size_t i, n = 0;
+
+	for (i = 0; i < fs->n; i++) {
+		struct sn_slice t = sn_buf_slice(&fs->texts[i]);
+		const char *name = sn_arena_strdup(a, fs->names[i]);
+		struct sn_val *v;
+
+		if (name && sn_yaml_parse(a, name, t.p, t.n, &v, &mark, &err) == 0 &&
+		    v->type == SN_VAL_MAP && !sn_val_get(v, "shard"))
+			docs[n++] = v;
+	}
+	return n;
 }
 
 static enum sn_config_result finish(struct sn_conf_ctx *ctx, struct sn_config *c, int rc,
@@ -273,6 +295,38 @@ enum sn_config_result sn_config_load(const char *path, const struct sn_config *i
 			result = SN_CONFIG_UNCHANGED;
 		}
 	}
+	sn_buf_done(&extra);
+	files_done(&fs);
+	return result;
+}
+
+enum sn_config_result sn_config_load_pod(const char *path, struct sn_config **ret,
+					 struct sn_buf *messages)
+{
+	enum sn_config_result result = SN_CONFIG_EMPTY;
+	struct files fs = {0};
+	struct sn_val *docs[FILES_MAX];
+	struct sn_config *c = new_config();
+	struct sn_buf extra;
+	struct sn_config__source src = {read_named_file, &extra, NULL, messages};
+	size_t n = 0;
+	bool missing;
+
+	sn_buf_init(&extra, TOTAL_MAX);
+	(void)read_all(&fs, path, &missing, messages); /* what can be read is looked at */
+	if (c)
+		n = parse_others(&fs, &c->arena, docs);
+	if (n)
+		result = compile(c, docs, n, &src, ret);
+	else
+		sn_config_free(c);
+	if (result == SN_CONFIG_OK && (*ret)->n_listeners == 0) {
+		sn_config_free(*ret);
+		*ret = NULL;
+		result = SN_CONFIG_EMPTY;
+	}
+	if (result == SN_CONFIG_OK)
+		(*ret)->has_routes = false; /* not all of them, whatever these files hold */
 	sn_buf_done(&extra);
 	files_done(&fs);
 	return result;

@@ -357,6 +357,19 @@ static struct sn_config *load_last_good(const struct sn_control *c)
 	return conf;
 }
 
+/* Without its routes a sidecar still has the listeners, limits and ports of its own pod. */
+static struct sn_config *load_pod(const struct sn_control *c)
+{
+	struct sn_config *conf = NULL;
+	struct sn_buf messages; /* said before, when all of it was looked at */
+
+	sn_buf_init(&messages, 65536);
+	if (c->is_dir && sn_config_load_pod(c->path, &conf, &messages) == SN_CONFIG_OK)
+		sn_warn("config", "starting without the routes in %s", c->path);
+	sn_buf_done(&messages);
+	return conf;
+}
+
 /* What a directory without anything usable is served with: a transparent sidecar without routes. */
 static struct sn_config *passthrough(void)
 {
@@ -383,6 +396,8 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 	int rc;
 
 	c->boot = first ? first : load_last_good(c);
+	if (!c->boot)
+		c->boot = load_pod(c);
 	if (!c->boot)
 		c->boot = passthrough();
 	if (!c->boot)

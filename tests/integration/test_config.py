@@ -287,6 +287,27 @@ def test_without_routes_it_waits_and_then_serves(mounted, origin):
     assert p.metric("sennit_config_missing") == 0
 
 
+@pytest.mark.parametrize("routes", [
+    {"routes-0.yaml": shard([]) + "colour: blue\n"}, {"routes-0.yaml": "{"}, {"routes-0.yaml": "[]\n"},
+    {"routes-0.yaml": shard([], 0, 2)}, {"routes-0.yaml": "# " + "x" * (2 << 20)},
+    {"routes-0.yaml": shard([], 0, 2), "routes-1.yaml": "{{"}], ids=["key", "syntax", "list", "shards", "size", "both"])
+def test_without_good_routes_it_starts_as_its_pod_says(mounted, origin, routes):
+    """Listeners, limits and administration are the pod's own and do not wait for anybody's routes."""
+    p = mounted(routes, startup={"waitForRoutes": "1s"}, limits={"headerCount": 9})
+    wait_for(lambda: p.admin("/live")[0] == 200, "the admin port")
+    assert p.admin("/ready") == (503, "starting\n")
+    wait_for(p.ready, "the wait to be over")
+    assert p.metric("sennit_config_missing") == 1 and p.get().status == 404
+    with Client(p.port) as c:
+        assert c.request(headers=[(f"x-{i}", "1") for i in range(9)]).status == 431
+    assert yaml.safe_load(p.admin("/config")[1]) == yaml.safe_load(p.pod)
+    assert not (p.state / "last-good.yaml").exists()
+    p.mount({"routes-0.yaml": shard([service("web", [origin.address])])})
+    wait_for(lambda: p.get().status == 200, "the routes")
+    assert p.metric("sennit_config_missing") == 0
+    wait_for((p.state / "last-good.yaml").exists, "the last good document")
+
+
 def test_the_last_good_document_outlives_bad_ones(mounted, origin):
     routes = shard([service("web", [origin.address])])
     p = mounted({"routes-0.yaml": routes})
