@@ -13,7 +13,6 @@
 
 #define OUT_MAX (1u << 20)
 #define LINGER_MS 2000
-#define SETTLED_BYTES 256
 
 static void free_conn(struct sn_task *t)
 {
@@ -22,16 +21,6 @@ static void free_conn(struct sn_task *t)
 	sn_outq_done(&c->out);
 	free(c->h2);
 	free(c);
-}
-
-static void drop_buffer(struct sn_conn *c)
-{
-	if (c->pooled_buf)
-		sn_loop_iobuf_put(c->w->loop, c->buf);
-	else
-		free(c->buf);
-	c->buf = NULL;
-	c->start = c->end = c->cap = 0;
 }
 
 void sn_conn_close(struct sn_conn *c, bool reset)
@@ -47,7 +36,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	c->x = NULL;
 	sn_down_h2_end(c);
 	sn_loop_turn_end_cancel(w->loop, &c->flush);
-	drop_buffer(c);
+	sn_input_drop(&c->in, w->loop);
 	sn_loop_timer_cancel(w->loop, &c->timer);
 	w->stats.tcp_close[sn_conn_dir(c)]++;
 	w->stats.rx_bytes[sn_conn_dir(c)] += c->d.rx_bytes;
@@ -68,7 +57,7 @@ static void on_linger(struct sn_timer *t, uint64_t now_ms)
 void sn_conn_end(struct sn_conn *c, bool linger)
 {
 	c->state = SN_CONN_CLOSING;
-	sn_conn_consume(c, c->end - c->start);
+	sn_input_drop(&c->in, c->w->loop);
 	if (sn_outq_empty(&c->out)) {
 		if (!linger) {
 			sn_conn_close(c, false);
@@ -131,82 +120,6 @@ void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const cha
 		sn_addr_format(&c->dst, dst), detail ? detail : "");
 }
 
-/* Doubles the buffer for a large head; small ones come from the loop's pool. */
-static int make_room(struct sn_conn *c, size_t max_bytes)
-{
-	size_t len = c->end - c->start, cap;
-	char *p;
-
-	if (!c->buf) {
-		c->buf = sn_loop_iobuf_get(c->w->loop);
-		c->cap = SN_IOBUF_BYTES;
-		c->pooled_buf = true;
-		return c->buf ? 0 : -SN_ENOMEM;
-	}
-	if (c->end < c->cap)
-		return 0;
-	if (c->start) {
-		memmove(c->buf, c->buf + c->start, len);
-		c->start = 0;
-		c->end = len;
-		return 0;
-	}
-	if (c->cap >= max_bytes)
-		return -SN_ETOOBIG;
-	cap = c->cap * 2 > max_bytes ? max_bytes : c->cap * 2;
-	p = malloc(cap);
-	if (!p)
-		return -SN_ENOMEM;
-	memcpy(p, c->buf, len);
-	drop_buffer(c);
-	c->buf = p;
-	c->end = len;
-	c->cap = cap;
-	c->pooled_buf = false;
-	return 0;
-}
-
-ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes)
-{
-	ssize_t n = make_room(c, max_bytes);
-
-	if (n)
-		return n;
-	n = sn_stream_read(&c->d, c->buf + c->end, c->cap - c->end);
-	if (n > 0)
-		c->end += (size_t)n;
-	else if (c->start == c->end)
-		drop_buffer(c);
-	return n;
-}
-
-void sn_conn_settle(struct sn_conn *c)
-{
-	size_t len = c->end - c->start, cap = SETTLED_BYTES;
-	char *p;
-
-	if (!c->pooled_buf || len == 0 || len > SN_IOBUF_BYTES / 4)
-		return;
-	while (cap < len + len / 2)
-		cap *= 2;
-	p = malloc(cap);
-	if (!p)
-		return;
-	memcpy(p, c->buf + c->start, len);
-	drop_buffer(c);
-	c->buf = p;
-	c->end = len;
-	c->cap = cap;
-	c->pooled_buf = false;
-}
-
-void sn_conn_consume(struct sn_conn *c, size_t n)
-{
-	c->start += n;
-	if (c->start == c->end)
-		drop_buffer(c);
-}
-
 /* --- detection ----------------------------------------------------------------------------------
  */
 
@@ -220,7 +133,7 @@ static void refuse_protocol(struct sn_conn *c, const char *detail)
  * that is not the preface is HTTP/1's to refuse. */
 static void decide_http(struct sn_conn *c)
 {
-	struct sn_slice in = sn_conn_input(c);
+	struct sn_slice in = sn_input_slice(&c->in);
 	bool h2 = c->conf->protocol != SN_LISTEN_HTTP1 && sn_sniff_preface(in);
 
 	if (c->conf->protocol == SN_LISTEN_HTTP2 && !h2)
@@ -233,7 +146,7 @@ static void decide_http(struct sn_conn *c)
 
 static void decide(struct sn_conn *c)
 {
-	struct sn_slice in = sn_conn_input(c);
+	struct sn_slice in = sn_input_slice(&c->in);
 
 	switch (sn_sniff(in)) {
 	case SN_PROTO_MORE:
@@ -261,7 +174,7 @@ static void decide(struct sn_conn *c)
 static void sniff(struct sn_conn *c)
 {
 	while (c->state == SN_CONN_SNIFF && c->d.may_read && !(c->u && !c->silent_dial)) {
-		ssize_t n = sn_conn_fill(c, SN_IOBUF_BYTES);
+		ssize_t n = sn_input_fill(&c->in, &c->d, SN_IOBUF_BYTES);
 
 		if (n == -SN_EAGAIN)
 			break;
@@ -275,7 +188,7 @@ static void sniff(struct sn_conn *c)
 			decide_http(c);
 	}
 	if (c->state == SN_CONN_SNIFF)
-		sn_conn_settle(c);
+		sn_input_settle(&c->in, c->w->loop);
 }
 
 /* The client has not said what it speaks. */
@@ -295,7 +208,7 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT,
 				"the client said nothing in timeouts.detect");
 		sn_conn_close(c, false);
-	} else if (!c->u && c->start == c->end) {
+	} else if (!c->u && sn_input_empty(&c->in)) {
 		sn_tcp_dial_silent(c);
 		if (c->state == SN_CONN_SNIFF)
 			sn_loop_timer(c->w->loop, &c->timer, left);

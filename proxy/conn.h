@@ -13,9 +13,9 @@
 #ifndef SN_PROXY_CONN_H
 #define SN_PROXY_CONN_H
 
-#include "http/h1.h"
 #include "net/outq.h"
 #include "net/relay.h"
+#include "proxy/input.h"
 #include "proxy/worker.h"
 
 enum sn_conn_state {
@@ -37,9 +37,7 @@ struct sn_conn {
 	struct sn_stream d; /* the client's side */
 	struct sn_addr dst; /* original destination; family 0: none */
 	enum sn_conn_state state;
-	char *buf; /* what was read and is not yet used up; NULL when empty */
-	size_t start, end, cap;
-	size_t scanned;
+	struct sn_input in;
 	struct sn_outq out;
 	struct sn_timer timer;
 	struct sn_task flush, release;
@@ -48,7 +46,6 @@ struct sn_conn {
 	/* TCP: the other side and the relay between them */
 	struct sn_stream *u;
 	struct sn_relay *relay;
-	bool pooled_buf;
 	bool silent_dial; /* u was dialled for a client that had said nothing */
 	bool got_request; /* at least one head has been parsed */
 	bool parsing;	  /* down_h1's loop over heads is running */
@@ -72,17 +69,6 @@ void sn_conn_wind_up(struct sn_conn *c, bool force);
 void sn_conn_event(struct sn_conn *c, unsigned events);
 /* Readiness went off: what comes in is asked to go elsewhere. */
 void sn_conn_drain(struct sn_conn *c);
-/* Reads once into the buffer, growing it up to @max_bytes. > 0 bytes, 0 end, -SN_EAGAIN, -SN_ECONN,
- * -SN_ETOOBIG (full), -SN_ENOMEM. */
-ssize_t sn_conn_fill(struct sn_conn *c, size_t max_bytes);
-void sn_conn_consume(struct sn_conn *c, size_t n);
-/* What is buffered will wait for more: it moves into as little memory as it needs, so that clients
- * that dribble do not cost a read's worth each. */
-void sn_conn_settle(struct sn_conn *c);
-static inline struct sn_slice sn_conn_input(const struct sn_conn *c)
-{
-	return sn_slice(c->buf ? c->buf + c->start : "", c->end - c->start);
-}
 static inline size_t sn_conn_dir(const struct sn_conn *c)
 {
 	return c->conf->direction == SN_INBOUND;

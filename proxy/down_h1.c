@@ -24,7 +24,7 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 	struct sn_conn *c = sn_container_of(t, struct sn_conn, timer);
 
 	(void)now_ms;
-	if (c->state == SN_CONN_HEAD && c->end > c->start)
+	if (c->state == SN_CONN_HEAD && !sn_input_empty(&c->in))
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no complete head in timeouts.header");
 	sn_conn_close(c, false);
 }
@@ -76,7 +76,7 @@ static void leave(struct sn_exchange *x, unsigned status, bool close, bool linge
 	struct sn_conn *c = x->c;
 
 	if (!close && !x->head_taken)
-		sn_conn_consume(c, x->head.n);
+		sn_input_consume(&c->in, c->w->loop, x->head.n);
 	c->x = NULL;
 	sn_exchange_drop(x, status);
 	if (close) {
@@ -117,7 +117,7 @@ static void start_exchange(struct sn_conn *c, struct sn_exchange *x, size_t head
 	c->state = SN_CONN_EXCHANGE;
 	c->got_request = true;
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
-	x->head = sn_slice(sn_conn_input(c).p, head_len);
+	x->head = sn_slice(sn_input_slice(&c->in).p, head_len);
 	sn_h1_body_init(&x->req_body, x->req.framing, x->req.content_length);
 	sn_exchange_begin(x);
 }
@@ -136,23 +136,23 @@ static int parse_head(struct sn_conn *c)
 		sn_conn_close(c, true);
 		return 0;
 	}
-	rc = sn_h1_parse_request(sn_conn_input(c), &c->scanned, &lim, &x->req, &why);
+	rc = sn_h1_parse_request(sn_input_slice(&c->in), &c->in.scanned, &lim, &x->req, &why);
 	if (rc > 0) {
-		c->scanned = 0;
+		c->in.scanned = 0;
 		start_exchange(c, x, (size_t)rc);
 		return 0;
 	}
 	sn_exchange_discard(x);
 	if (rc == -SN_EMORE)
 		return rc;
-	c->scanned = 0;
+	c->in.scanned = 0;
 	refuse_head(c, &why);
 	return 0;
 }
 
 static void arm_head_timer(struct sn_conn *c)
 {
-	bool waiting = c->start == c->end && c->got_request;
+	bool waiting = sn_input_empty(&c->in) && c->got_request;
 
 	sn_loop_timer(c->w->loop, &c->timer, waiting ? c->w->timeouts.idle : c->w->timeouts.header);
 }
@@ -160,7 +160,7 @@ static void arm_head_timer(struct sn_conn *c)
 /* Reads towards a head. Returns false when there is nothing to parse now. */
 static bool read_head(struct sn_conn *c)
 {
-	bool had = c->end > c->start;
+	bool had = !sn_input_empty(&c->in);
 	ssize_t n;
 
 	if (c->w->stopping && !had) {
@@ -173,7 +173,7 @@ static bool read_head(struct sn_conn *c)
 		refuse(c, SN_REFUSE_OVERLOAD, 503, "limits.memory is reached");
 		return false;
 	}
-	n = sn_conn_fill(c, c->w->limits.header_bytes);
+	n = sn_input_fill(&c->in, &c->d, c->w->limits.header_bytes);
 	if (n == -SN_ETOOBIG)
 		refuse_head(c, &(struct sn_h1_refusal){431, "head-too-large"});
 	else if (n <= 0 && n != -SN_EAGAIN)
@@ -194,7 +194,7 @@ static void next_request(struct sn_conn *c)
 		return;
 	c->parsing = true;
 	while (c->state == SN_CONN_HEAD) {
-		if (c->end > c->start && parse_head(c) == 0)
+		if (!sn_input_empty(&c->in) && parse_head(c) == 0)
 			continue;
 		if (!read_head(c))
 			break;
@@ -202,10 +202,10 @@ static void next_request(struct sn_conn *c)
 	c->parsing = false;
 	if (c->state != SN_CONN_HEAD)
 		return;
-	if (c->start == c->end)
+	if (sn_input_empty(&c->in))
 		arm_head_timer(c);
 	else
-		sn_conn_settle(c);
+		sn_input_settle(&c->in, c->w->loop);
 }
 
 void sn_down_h1_begin(struct sn_conn *c)
@@ -219,7 +219,7 @@ void sn_down_h1_begin(struct sn_conn *c)
 
 bool sn_down_h1_is_idle(const struct sn_conn *c)
 {
-	return c->start == c->end && sn_outq_empty(&c->out);
+	return sn_input_empty(&c->in) && sn_outq_empty(&c->out);
 }
 
 /* --- the request's body -------------------------------------------------------------------------
@@ -251,48 +251,27 @@ static void take_head(struct sn_exchange *x)
 static ptrdiff_t pass_buffered(struct sn_exchange *x)
 {
 	struct sn_conn *c = x->c;
-	struct sn_slice in = sn_conn_input(c), run;
-	struct sn_header storage[SN_TRAILERS_MAX];
-	struct sn_headers trailers = {storage, 0, SN_TRAILERS_MAX};
-	struct sn_slice section = {"", 0};
-	size_t used = x->head_taken ? 0 : x->head.n;
-	struct iovec iov[SN_BODY_RUNS];
-	ptrdiff_t rc = 0;
+	size_t head = x->head_taken ? 0 : x->head.n;
+	struct sn_input_body part;
 	bool done;
-	int n = 0;
 
-	do {
-		rc = sn_h1_body_feed(&x->req_body, sn_slice(in.p + used, in.n - used), &run);
-		if (rc > 0 && run.n)
-			iov[n++] = (struct iovec){(char *)run.p, run.n};
-		used += rc > 0 ? (size_t)rc : 0;
-	} while (rc > 0 && n < SN_BODY_RUNS && !x->req_body.done);
-	if (rc >= 0 && x->req_body.at_trailers) {
-		int got = sn_h1_parse_trailers(sn_slice(in.p + used, in.n - used), &c->scanned,
-					       &x->req_body, &trailers);
-
-		rc = got == -SN_EMORE ? 0 : got;
-		section = sn_slice(in.p + used, rc > 0 ? (size_t)rc : 0);
-		used += section.n;
-	}
-	if (rc < 0) {
+	if (sn_input_body(&c->in, head, &x->req_body, &part)) {
 		bad_body(x);
 		return -1;
 	}
-	if (used == 0 && !x->req_body.done)
-		return 0;
-	if (n && sn_exchange_request_payload(x, iov, n))
-		return -1;
 	done = x->req_body.done;
-	if (done ? sn_exchange_request_end(x, trailers.n ? &trailers : NULL, section)
-		 : x->up->flush(x, true))
+	if (head + part.used == 0 && !done)
+		return 0;
+	if (part.n_iov && sn_exchange_request_payload(x, part.iov, part.n_iov))
+		return -1;
+	if (done ? sn_exchange_request_end(x, part.trailers, part.section) : x->up->flush(x, true))
 		return -1;
 	if (x->gone)
 		return -1;
 	take_head(x);
-	sn_conn_consume(c, used);
+	sn_input_consume(&c->in, c->w->loop, head + part.used);
 	sn_exchange_progress(x);
-	return (ptrdiff_t)used;
+	return (ptrdiff_t)(head + part.used);
 }
 
 /* The client has ended its side: the end of a tunnel's direction, else of everything. */
@@ -310,20 +289,20 @@ static void down_more(struct sn_exchange *x)
 
 	if (x->tunnel && x->req_body.framing != SN_FRAMING_CLOSE) {
 		if (!x->head_taken)
-			sn_conn_consume(c, x->head.n);
+			sn_input_consume(&c->in, c->w->loop, x->head.n);
 		x->head_taken = true;
 		x->head = sn_slice("", 0);
 		sn_h1_body_init(&x->req_body, SN_FRAMING_CLOSE, 0);
 	}
 	while (!x->gone && !x->req_done && x->up && x->req_sent && !x->up->full(x)) {
-		ptrdiff_t used = c->end > c->start ? pass_buffered(x) : 0;
+		ptrdiff_t used = !sn_input_empty(&c->in) ? pass_buffered(x) : 0;
 		ssize_t n;
 
 		if (used)
 			continue; /* the condition looks whether it is still ours */
 		if (!c->d.may_read && !c->d.read_eof)
 			return;
-		n = sn_conn_fill(c, SN_IOBUF_BYTES);
+		n = sn_input_fill(&c->in, &c->d, SN_IOBUF_BYTES);
 		if (n == -SN_EAGAIN)
 			return;
 		if (n <= 0)
@@ -455,7 +434,7 @@ const struct sn_down sn_down_h1 = {
 static bool client_gone(struct sn_conn *c)
 {
 	return c->d.end_signalled && sn_stream_is_stale(&c->d) &&
-	       c->start + (c->x->head_taken ? 0 : c->x->head.n) == c->end;
+	       sn_input_slice(&c->in).n == (c->x->head_taken ? 0 : c->x->head.n);
 }
 
 static void exchange_event(struct sn_conn *c, unsigned events)

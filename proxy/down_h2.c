@@ -468,9 +468,9 @@ void sn_down_h2_begin(struct sn_conn *c)
 	sn_timer_init(&c->timer, on_timer);
 	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
 	sn_h2conn_init(&h->conn, &c->d, h2, &c->w->frames, on_dead);
-	if (c->end > c->start)
-		sn_h2conn_feed(&h->conn, sn_conn_input(c));
-	sn_conn_consume(c, c->end - c->start);
+	if (!sn_input_empty(&c->in))
+		sn_h2conn_feed(&h->conn, sn_input_slice(&c->in));
+	sn_input_drop(&c->in, c->w->loop);
 	sn_h2conn_event(&h->conn, SN_STREAM_READABLE);
 }
 

@@ -77,11 +77,9 @@ struct sn_up_h1_state {
 	struct sn_upstream *u;
 	struct sn_outq out;
 	struct sn_task flush;
-	char *buf; /* of the response */
-	size_t start, end, cap, scanned;
-	bool buf_pooled;
-	bool keep;	  /* the connection may be used again afterwards */
-	bool upload_over; /* it takes no more of the request */
+	struct sn_input in; /* of the response */
+	bool keep;	    /* the connection may be used again afterwards */
+	bool upload_over;   /* it takes no more of the request */
 	struct sn_h1_body body;
 };
 

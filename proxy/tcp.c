@@ -69,13 +69,13 @@ static void start_relay(struct sn_conn *c)
 {
 	c->state = SN_CONN_RELAY;
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
-	c->relay = sn_relay_start(&c->d, c->u, sn_conn_input(c), c->w->timeouts.opaque_idle,
+	c->relay = sn_relay_start(&c->d, c->u, sn_input_slice(&c->in), c->w->timeouts.opaque_idle,
 				  on_relay_end, c);
 	c->w->stats.relayed[sn_conn_dir(c)]++;
 	if (!c->relay)
 		sn_conn_close(c, true);
 	else
-		sn_conn_consume(c, c->end - c->start);
+		sn_input_drop(&c->in, c->w->loop);
 }
 
 /* The other side while it is dialled, and while a silent client is waited for. */

@@ -15,25 +15,13 @@ static void on_upstream(struct sn_upstream *up, unsigned events);
 /* --- connecting and letting go ------------------------------------------------------------------
  */
 
-static void drop_buffer(struct sn_exchange *x)
-{
-	struct sn_up_h1_state *u = &x->u1;
-
-	if (u->buf_pooled)
-		sn_loop_iobuf_put(x->w->loop, u->buf);
-	else
-		free(u->buf);
-	u->buf = NULL;
-	u->start = u->end = u->cap = 0;
-}
-
 static void up_release(struct sn_exchange *x, bool complete)
 {
 	struct sn_up_h1_state *u = &x->u1;
-	bool clean = u->start == u->end && sn_outq_empty(&u->out) && x->req_done && u->keep;
+	bool clean = sn_input_empty(&u->in) && sn_outq_empty(&u->out) && x->req_done && u->keep;
 	struct sn_upstream *conn = u->u;
 
-	drop_buffer(x);
+	sn_input_drop(&u->in, x->w->loop);
 	sn_loop_turn_end_cancel(x->w->loop, &u->flush);
 	sn_outq_done(&u->out);
 	if (u->waiting) {
@@ -225,41 +213,6 @@ static bool up_full(struct sn_exchange *x)
 /* --- the response -------------------------------------------------------------------------------
  */
 
-static int make_room(struct sn_exchange *x)
-{
-	struct sn_up_h1_state *u = &x->u1;
-	size_t len = u->end - u->start, max = x->w->limits.header_bytes, cap;
-	char *p;
-
-	if (!u->buf) {
-		u->buf = sn_loop_iobuf_get(x->w->loop);
-		u->cap = SN_IOBUF_BYTES;
-		u->buf_pooled = true;
-		return u->buf ? 0 : -SN_ENOMEM;
-	}
-	if (u->end < u->cap)
-		return 0;
-	if (u->start) {
-		memmove(u->buf, u->buf + u->start, len);
-		u->start = 0;
-		u->end = len;
-		return 0;
-	}
-	if (x->resp_started || u->cap >= max)
-		return -SN_ETOOBIG;
-	cap = u->cap * 2 > max ? max : u->cap * 2;
-	p = malloc(cap);
-	if (!p)
-		return -SN_ENOMEM;
-	memcpy(p, u->buf, len);
-	drop_buffer(x);
-	u->buf = p;
-	u->end = len;
-	u->cap = cap;
-	u->buf_pooled = false;
-	return 0;
-}
-
 static void upstream_ended(struct sn_exchange *x, bool clean)
 {
 	if (!x->resp_seen)
@@ -281,8 +234,8 @@ static bool take_head(struct sn_exchange *x)
 	struct sn_header storage[RESPONSE_HEADERS_MAX];
 	struct sn_response resp = {.headers = {storage, 0, RESPONSE_HEADERS_MAX}};
 	struct sn_h1_refusal why = {502, "bad-response"};
-	struct sn_slice in = sn_slice(u->buf + u->start, u->end - u->start);
-	int rc = sn_h1_parse_response(in, &u->scanned, &lim, x->req.method, &resp, &why);
+	struct sn_slice in = sn_input_slice(&u->in);
+	int rc = sn_h1_parse_response(in, &u->in.scanned, &lim, x->req.method, &resp, &why);
 
 	if (rc == -SN_EMORE)
 		return false;
@@ -290,8 +243,8 @@ static bool take_head(struct sn_exchange *x)
 		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, why.reason);
 		return false;
 	}
-	u->start += (size_t)rc;
-	u->scanned = 0;
+	u->in.start += (size_t)rc; /* where it lies stays: its slices are still needed */
+	u->in.scanned = 0;
 	if (resp.status >= 200 || resp.status == 101) {
 		u->keep = resp.keep_alive && resp.framing != SN_FRAMING_CLOSE && resp.status != 101;
 		sn_h1_body_init(&u->body, resp.status == 101 ? SN_FRAMING_CLOSE : resp.framing,
@@ -305,43 +258,22 @@ static bool take_head(struct sn_exchange *x)
 static bool pass_buffered(struct sn_exchange *x)
 {
 	struct sn_up_h1_state *u = &x->u1;
-	struct sn_slice in = sn_slice(u->buf + u->start, u->end - u->start), run;
-	struct sn_header storage[SN_TRAILERS_MAX];
-	struct sn_headers trailers = {storage, 0, SN_TRAILERS_MAX};
-	struct sn_slice section = {"", 0};
-	struct iovec iov[SN_BODY_RUNS];
-	size_t used = 0;
-	ptrdiff_t rc = 0;
-	int n = 0;
+	struct sn_input_body part;
 
-	do {
-		rc = sn_h1_body_feed(&u->body, sn_slice(in.p + used, in.n - used), &run);
-		if (rc > 0 && run.n)
-			iov[n++] = (struct iovec){(char *)run.p, run.n};
-		used += rc > 0 ? (size_t)rc : 0;
-	} while (rc > 0 && n < SN_BODY_RUNS && !u->body.done);
-	if (rc >= 0 && u->body.at_trailers) {
-		int got = sn_h1_parse_trailers(sn_slice(in.p + used, in.n - used), &u->scanned,
-					       &u->body, &trailers);
-
-		rc = got == -SN_EMORE ? 0 : got;
-		section = sn_slice(in.p + used, rc > 0 ? (size_t)rc : 0);
-		used += section.n;
-	}
-	if (rc < 0) {
+	if (sn_input_body(&u->in, 0, &u->body, &part)) {
 		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, "bad chunk in the response");
 		return false;
 	}
-	u->start += used;
-	if (n && x->down->payload(x, iov, n))
+	u->in.start += part.used;
+	if (part.n_iov && x->down->payload(x, part.iov, part.n_iov))
 		return false;
 	if (u->body.done) {
-		sn_exchange_response_end(x, trailers.n ? &trailers : NULL, section, true);
+		sn_exchange_response_end(x, part.trailers, part.section, true);
 		return false;
 	}
 	if (x->down->flush(x, true))
 		return false;
-	return used > 0;
+	return part.used > 0;
 }
 
 /* Uses up what is buffered. Returns false when the exchange has ended. */
@@ -349,7 +281,7 @@ static bool process(struct sn_exchange *x)
 {
 	struct sn_up_h1_state *u = &x->u1;
 
-	while (u->end > u->start || (x->resp_started && u->body.done && !x->resp_done)) {
+	while (!sn_input_empty(&u->in) || (x->resp_started && u->body.done && !x->resp_done)) {
 		if (!x->resp_started) {
 			if (!take_head(x)) {
 				if (x->gone || x->up != &sn_up_h1)
@@ -367,8 +299,8 @@ static bool process(struct sn_exchange *x)
 		if (x->down->full(x))
 			break;
 	}
-	if (u->start == u->end)
-		drop_buffer(x);
+	if (sn_input_empty(&u->in))
+		sn_input_drop(&u->in, x->w->loop);
 	return true;
 }
 
@@ -377,9 +309,10 @@ static void up_more(struct sn_exchange *x)
 	struct sn_up_h1_state *u = &x->u1;
 
 	while (!x->gone && x->up == &sn_up_h1 && u->u && !x->resp_done && !x->down->full(x)) {
+		size_t max = x->resp_started ? SN_IOBUF_BYTES : x->w->limits.header_bytes;
 		ssize_t n;
 
-		if (u->end > u->start && x->resp_started) {
+		if (!sn_input_empty(&u->in) && x->resp_started) {
 			if (!process(x))
 				return;
 			if (x->down->full(x))
@@ -387,17 +320,13 @@ static void up_more(struct sn_exchange *x)
 		}
 		if (!u->u->s.may_read)
 			return;
-		n = make_room(x);
-		if (n == -SN_ETOOBIG) {
-			sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM,
-					   "the response's head is too large");
+		n = sn_input_fill(&u->in, &u->u->s, max);
+		if (n == -SN_EAGAIN)
 			return;
-		}
-		if (n == 0)
-			n = sn_stream_read(&u->u->s, u->buf + u->end, u->cap - u->end);
-		if (n == -SN_EAGAIN) {
-			if (u->start == u->end)
-				drop_buffer(x);
+		if (n == -SN_ETOOBIG || n == -SN_ENOMEM) {
+			sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM,
+					   n == -SN_ENOMEM ? "out of memory"
+							   : "the response's head is too large");
 			return;
 		}
 		if (n <= 0) {
@@ -405,7 +334,6 @@ static void up_more(struct sn_exchange *x)
 			return;
 		}
 		x->resp_seen = true;
-		u->end += (size_t)n;
 		sn_exchange_progress(x);
 		if (!process(x))
 			return;
