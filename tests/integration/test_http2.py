@@ -737,8 +737,9 @@ def test_preface_in_any_pieces(mesh):
             + head_frames(1, block(request_fields()), end=True))
     with H2Client(proxy.port, start=False, greet=False) as c:
         s = c.stream()
-        for octet in data:
-            c.send(bytes([octet]))
+        with c.send_lock:  # nothing of the reader's, such as an acknowledgement, may come in between
+            for octet in data:
+                c.sock.sendall(bytes([octet]))
         assert s.wait_over().status == 200
 
 
