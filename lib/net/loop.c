@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "net/pipe.h"
+
 #define EVENTS_PER_TURN 256
 #define IOBUFS_KEPT 32
 
@@ -34,6 +36,7 @@ struct sn_loop {
 	int n_events;
 	void *iobufs[IOBUFS_KEPT];
 	int n_iobufs;
+	struct sn_pipes pipes;
 };
 
 static void list_init(struct task_list *l)
@@ -100,6 +103,7 @@ struct sn_loop *sn_loop_new(const struct sn_clock *clock, struct sn_err *err)
 	list_init(&l->deferred);
 	list_init(&l->posts);
 	sn_timers_init(&l->timers);
+	sn_pipes_init(&l->pipes);
 	pthread_mutex_init(&l->post_lock, NULL);
 	l->now_ns = l->clock->now_ns(l->clock);
 	l->wake.cb = on_wake;
@@ -309,4 +313,9 @@ void sn_loop_iobuf_put(struct sn_loop *l, void *buf)
 		l->iobufs[l->n_iobufs++] = buf;
 	else
 		free(buf);
+}
+
+struct sn_pipes *sn_loop_pipes(struct sn_loop *l)
+{
+	return &l->pipes;
 }

@@ -16,6 +16,7 @@
 
 struct sn_loop;
 struct sn_io;
+struct sn_pipes;
 typedef void (*sn_io_cb)(struct sn_io *io, uint32_t epoll_events);
 
 /* One registered descriptor; embedded in its owner. */
@@ -81,5 +82,7 @@ void sn_loop_post(struct sn_loop *l, struct sn_task *t, sn_task_fn fn);
 #define SN_IOBUF_BYTES 16384
 void *sn_loop_iobuf_get(struct sn_loop *l);
 void sn_loop_iobuf_put(struct sn_loop *l, void *buf);
+/* The loop's pipes for splice(2). */
+struct sn_pipes *sn_loop_pipes(struct sn_loop *l);
 
 #endif

@@ -5,6 +5,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/pipe.h"
 #include "net/tls.h"
 
 static void set_options(int fd)
@@ -257,6 +259,32 @@ int sn_stream_connect(struct sn_stream *s, struct sn_loop *l, const struct sn_ad
 	return rc;
 }
 
+/* A read or splice that gave nothing, with errno when @got < 0. */
+static ssize_t nothing_read(struct sn_stream *s, ssize_t got)
+{
+	if (got == 0) {
+		s->read_eof = true;
+		s->may_read = false;
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		s->may_read = false;
+		return -SN_EAGAIN;
+	}
+	s->error = errno;
+	return -SN_ECONN;
+}
+
+static ssize_t nothing_written(struct sn_stream *s)
+{
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		s->may_write = false;
+		return -SN_EAGAIN;
+	}
+	s->error = errno;
+	return -SN_ECONN;
+}
+
 ssize_t sn_stream_read(struct sn_stream *s, void *buf, size_t n)
 {
 	ssize_t got;
@@ -278,17 +306,7 @@ ssize_t sn_stream_read(struct sn_stream *s, void *buf, size_t n)
 			s->may_read = false;
 		return got;
 	}
-	if (got == 0) {
-		s->read_eof = true;
-		s->may_read = false;
-		return 0;
-	}
-	if (errno == EAGAIN || errno == EWOULDBLOCK) {
-		s->may_read = false;
-		return -SN_EAGAIN;
-	}
-	s->error = errno;
-	return -SN_ECONN;
+	return nothing_read(s, got);
 }
 
 ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov)
@@ -307,7 +325,8 @@ ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov
 	for (i = 0; i < n_iov; i++)
 		want += iov[i].iov_len;
 	do {
-		put = sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
+		put = n_iov == 1 ? send(s->io.fd, iov->iov_base, want, MSG_NOSIGNAL)
+				 : sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
 	} while (put < 0 && errno == EINTR);
 	if (put >= 0) {
 		s->tx_bytes += (uint64_t)put;
@@ -315,12 +334,49 @@ ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov
 			s->may_write = false;
 		return put;
 	}
-	if (errno == EAGAIN || errno == EWOULDBLOCK) {
-		s->may_write = false;
-		return -SN_EAGAIN;
+	return nothing_written(s);
+}
+
+/* The pipe is empty, so EAGAIN can only be the socket's. */
+ssize_t sn_stream_splice_in(struct sn_stream *s, struct sn_pipe *p)
+{
+	ssize_t got;
+
+	if (s->closed)
+		return -SN_ECONN;
+	if (s->read_eof)
+		return 0;
+	do {
+		got = splice(s->io.fd, NULL, p->in, NULL, SN_PIPE_BYTES,
+			     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	} while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		p->bytes = (size_t)got;
+		s->rx_bytes += (uint64_t)got;
+		return got;
 	}
-	s->error = errno;
-	return -SN_ECONN;
+	if (got < 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM))
+		return -SN_ESTATE;
+	return nothing_read(s, got);
+}
+
+/* Asks for exactly what is there: with more the kernel would hold the end back, expecting it. And
+ * the pipe is not empty, so EAGAIN can only be the socket's. */
+ssize_t sn_stream_splice_out(struct sn_stream *s, struct sn_pipe *p)
+{
+	ssize_t put;
+
+	if (s->closed || s->write_shut)
+		return -SN_ECONN;
+	do {
+		put = splice(p->out, NULL, s->io.fd, NULL, p->bytes,
+			     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	} while (put < 0 && errno == EINTR);
+	if (put <= 0)
+		return nothing_written(s);
+	p->bytes -= (size_t)put;
+	s->tx_bytes += (uint64_t)put;
+	return put;
 }
 
 void sn_stream_shutdown_write(struct sn_stream *s)

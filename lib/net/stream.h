@@ -17,6 +17,7 @@
 #include "net/addr.h"
 #include "net/loop.h"
 
+struct sn_pipe;
 struct sn_stream;
 struct sn_tls;
 struct sn_tls_ctx;
@@ -73,6 +74,12 @@ ssize_t sn_stream_read(struct sn_stream *s, void *buf, size_t n);
 /* > 0 bytes (may be fewer than given: may_write is then false); -SN_EAGAIN; -SN_ECONN. What was not
  * taken comes first in the next call. */
 ssize_t sn_stream_writev(struct sn_stream *s, const struct iovec *iov, int n_iov);
+/* Moves bytes from the socket into the empty @p, uncopied, and from @p to the socket: at most
+ * SN_PIPE_BYTES in, and as many as it takes out. p->bytes follows. Plaintext only. Results as of
+ * reading and writing, and may_read and may_write end with -SN_EAGAIN alone: a short count says
+ * nothing. -SN_ESTATE: splice(2) is refused here, read instead. SIGPIPE must be ignored. */
+ssize_t sn_stream_splice_in(struct sn_stream *s, struct sn_pipe *p);
+ssize_t sn_stream_splice_out(struct sn_stream *s, struct sn_pipe *p);
 /* Sends FIN (TLS: behind close_notify); reading goes on. */
 void sn_stream_shutdown_write(struct sn_stream *s);
 /* Leaves the loop and closes; no callback afterwards. @reset: RST instead of FIN (TLS: and nothing
