@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/pipe.h"
+#include "net/relay.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/x509.h"
@@ -923,6 +925,55 @@ static void test_tickets_resume(void **state)
 	SSL_SESSION_free(session);
 }
 
+static void never(struct sn_relay *r, void *arg, int code, uint64_t a_to_b, uint64_t b_to_a)
+{
+	(void)r;
+	(void)arg;
+	fail_msg("over: %d after %llu and %llu", code, (unsigned long long)a_to_b,
+		 (unsigned long long)b_to_a);
+}
+
+/* However much there is, with TLS on one side the relay copies: a pipe would carry records. */
+static void test_a_relay_never_splices_tls(void **state)
+{
+	enum { TOTAL = 1 << 20, STEP = 16000 };
+	size_t said = 0, heard = 0, sent = 0, got = 0;
+	struct sn_relay *relay;
+	struct sn_stream b;
+	char buf[STEP];
+	struct ends e;
+	int fds[2], n;
+
+	(void)state;
+	memset(buf, 'x', sizeof(buf));
+	open_shaken(&e, TLS1_3_VERSION);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(sn_stream_open(&b, e.loop, fds[0], NULL, on_stream), 0);
+	relay = sn_relay_start(&e.s, &b, sn_slice("", 0), 0, never, NULL);
+	assert_non_null(relay);
+	while (heard < TOTAL || got < TOTAL) {
+		if (said < TOTAL && said - heard < 4 * STEP) {
+			said += (size_t)SSL_write(e.client, buf, STEP);
+			pump_up(&e, SIZE_MAX);
+		}
+		n = (int)send(fds[1], buf, STEP, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		turn(&e);
+		assert_true(sn_loop_pipes(e.loop)->all[0].in < 0);
+		pump_down(&e);
+		while ((n = SSL_read(e.client, buf, STEP)) > 0)
+			got += (size_t)n;
+		while ((n = (int)recv(fds[1], buf, STEP, 0)) > 0)
+			heard += (size_t)n;
+		assert_int_equal(buf[0], 'x');
+	}
+	assert_true(heard <= said && got <= sent);
+	sn_relay_cancel(relay);
+	sn_stream_close(&b, true);
+	close(fds[1]);
+	close_ends(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -950,6 +1001,7 @@ int main(void)
 		cmocka_unit_test(test_renegotiation_is_refused),
 		cmocka_unit_test(test_close_tells_and_reset_does_not),
 		cmocka_unit_test(test_tickets_resume),
+		cmocka_unit_test(test_a_relay_never_splices_tls),
 	};
 
 	return cmocka_run_group_tests(tests, make_material, drop_material);
