@@ -7,7 +7,8 @@
  * freed from the deferred list
  *
  * Requests wait for the peer's SETTINGS, since only they tell how many it takes and whether it
- * takes extended CONNECT. */
+ * takes extended CONNECT. When the pool is retired those that wait still get a link of their own; a
+ * link that nobody needs then leaves. */
 #include "http/h2pool.h"
 
 #include <errno.h>
@@ -138,7 +139,7 @@ static void on_dead(struct sn_h2conn *c, int code)
 
 static bool worn_out(const struct link *l)
 {
-	return l->pool->retired || sn_loop_now_ms(l->pool->loop) >= l->retire_ms ||
+	return sn_loop_now_ms(l->pool->loop) >= l->retire_ms ||
 	       (l->retire_ms != UINT64_MAX && l->n_requests >= RETIRE_REQUESTS);
 }
 
@@ -175,8 +176,11 @@ static void on_watch(struct sn_timer *t, uint64_t now_ms)
 	bool silent = l->s.rx_bytes == l->rx_at_watch;
 
 	(void)now_ms;
-	if (sn_h2_n_streams(l->conn.h2) == 0)
+	if (sn_h2_n_streams(l->conn.h2) == 0) {
+		if (!sn_timer_is_set(&l->idle)) /* it was taken, and then not used */
+			sn_loop_timer(l->pool->loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
 		return;
+	}
 	if (!silent) {
 		l->pinged = false;
 		watch(l, PING_AFTER_MS);
@@ -207,7 +211,7 @@ static void on_settle(struct sn_task *t)
 	serve(p);
 	if (l->state == CLOSED || sn_h2_n_streams(l->conn.h2))
 		return;
-	if (l->state == LEAVING || worn_out(l))
+	if (l->state == LEAVING || p->retired || worn_out(l))
 		leave(l);
 	else
 		sn_loop_timer(p->loop, &l->idle, p->set.pool.idle_timeout_ms);
@@ -259,6 +263,20 @@ static int greet(struct link *l)
 	return 0;
 }
 
+/* It takes requests now. */
+static void on_open(struct link *l)
+{
+	struct sn_h2pool *p = l->pool;
+
+	l->state = OPEN;
+	p->n_coming--;
+	sn_redial_connected(&p->redial);
+	sn_loop_timer(p->loop, &l->idle, p->set.pool.idle_timeout_ms);
+	serve(p);
+	if (p->retired && l->state == OPEN && sn_h2_n_streams(l->conn.h2) == 0)
+		leave(l);
+}
+
 static void on_stream(struct sn_stream *s, unsigned events)
 {
 	struct link *l = sn_container_of(s, struct link, s);
@@ -274,13 +292,10 @@ static void on_stream(struct sn_stream *s, unsigned events)
 		}
 	}
 	sn_h2conn_event(&l->conn, events);
-	if (l->state == GREETING && sn_h2_settings_seen(l->conn.h2)) {
-		l->state = OPEN;
-		l->pool->n_coming--;
-		sn_redial_connected(&l->pool->redial);
-		sn_loop_timer(l->pool->loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
-		serve(l->pool);
-	}
+	/* A peer that takes none for now, or goes away at once, has the greeting's time to change
+	 * its mind: more links to it would be no better. */
+	if (l->state == GREETING && sn_h2_settings_seen(l->conn.h2) && sn_h2_can_open(l->conn.h2))
+		on_open(l);
 }
 
 static int dial(struct sn_h2pool *p)
@@ -440,6 +455,8 @@ void sn_h2pool_retire(struct sn_h2pool *p, bool now)
 		else if (l->state == OPEN || l->state == LEAVING)
 			leave(l);
 	}
+	if (now)
+		fail_waiters(p, -SN_ECONN);
 	maybe_free(p);
 }
 

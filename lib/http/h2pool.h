@@ -30,7 +30,8 @@ struct sn_h2pool *sn_h2pool_new(struct sn_loop *l, const struct sn_addr *to,
 				const struct sn_h2pool_settings *settings,
 				const struct sn_h2_events *ev, struct sn_buf *frames);
 void sn_h2pool_configure(struct sn_h2pool *p, const struct sn_h2pool_settings *settings);
-/* No more requests; those in flight finish, or with @now are given up; then it is freed. */
+/* No more requests; those in flight or waiting finish, or with @now are given up (-SN_ECONN); then
+ * it is freed. With @now not from inside an event of a session. */
 void sn_h2pool_retire(struct sn_h2pool *p, bool now);
 
 /* A session that takes one request now: 0 with *ret_h2; -SN_EAGAIN (w->ready will be called);
