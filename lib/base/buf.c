@@ -25,6 +25,13 @@ static int refuse(struct sn_buf *b, enum sn_code code)
 	return -(int)code;
 }
 
+/* Whether there is room already: nearly always. */
+static inline bool fits(const struct sn_buf *b, size_t n)
+{
+	return b->data && b->cap - b->end >= n &&
+	       (!b->max_bytes || b->end - b->start + n <= b->max_bytes);
+}
+
 /* Room for @n bytes of content and @extra behind them: a NUL, which the ceiling does not count. */
 static int make_room(struct sn_buf *b, size_t n, size_t extra)
 {
@@ -59,7 +66,7 @@ static int make_room(struct sn_buf *b, size_t n, size_t extra)
 
 int sn_buf_reserve(struct sn_buf *b, size_t n)
 {
-	return make_room(b, n, 0);
+	return fits(b, n) ? 0 : make_room(b, n, 0);
 }
 
 int sn_buf_append(struct sn_buf *b, const void *p, size_t n)
@@ -68,9 +75,11 @@ int sn_buf_append(struct sn_buf *b, const void *p, size_t n)
 
 	if (n == 0)
 		return 0;
-	rc = sn_buf_reserve(b, n);
-	if (rc)
-		return rc;
+	if (!fits(b, n)) {
+		rc = make_room(b, n, 0);
+		if (rc)
+			return rc;
+	}
 	memcpy(b->data + b->end, p, n);
 	b->end += n;
 	return 0;

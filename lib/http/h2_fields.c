@@ -155,10 +155,11 @@ static int add_pseudo(struct sn_h2_fields *f, struct sn_slice name, struct sn_sl
 
 static bool name_valid(struct sn_slice name)
 {
+	unsigned of_all = SN_CH_LOWER_TOKEN;
+
 	for (size_t i = 0; i < name.n; i++)
-		if (!sn_char_is(name.p[i], SN_CH_LOWER_TOKEN))
-			return false;
-	return name.n > 0;
+		of_all &= sn_char_class[(uint8_t)name.p[i]];
+	return name.n > 0 && of_all != 0;
 }
 
 static bool is_blank(char c)
