@@ -16,6 +16,7 @@
 #define STREAM_WINDOW_FLOOR 65535u
 #define CONNECTION_WINDOW (16u << 20)
 #define GOAWAY_STEP_MS 1000
+#define TRIM_AFTER_MS 10000
 #define ADDED_HEADERS 64
 
 struct sn_down_h2 {
@@ -23,8 +24,8 @@ struct sn_down_h2 {
 	struct sn_conn *c;
 	struct sn_list exchanges;
 	struct sn_timer bye; /* the second step of going away */
-	uint64_t rx_at_timer;
 	bool leaving;
+	bool trimmed; /* idle for a while already */
 };
 
 static struct sn_exchange *exchange_of(const struct sn_h2_stream *s)
@@ -334,12 +335,23 @@ static void on_drained(struct sn_h2_stream *s)
 		x->up->more(x);
 }
 
+/* When nobody has asked anything for a while, first what is kept for the next request is given
+ * back, then the connection ends. */
+static void arm_idle(struct sn_conn *c)
+{
+	uint64_t idle = c->w->timeouts.idle;
+
+	c->h2->trimmed = false;
+	sn_loop_timer(c->w->loop, &c->timer, idle < TRIM_AFTER_MS ? idle : TRIM_AFTER_MS);
+}
+
 static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
 {
 	struct sn_exchange *x = exchange_of(s);
 
 	(void)error;
 	(void)unprocessed;
+	arm_idle(((struct sn_down_h2 *)sn_h2_user(s->h2))->c);
 	if (!x)
 		return;
 	s->user = NULL;
@@ -420,21 +432,25 @@ void sn_down_h2_leave(struct sn_conn *c)
 	sn_h2conn_kick(&h->conn);
 }
 
-/* Idle: nobody asks anything. Looks again as long as there are requests. */
+/* Idle: gives back, then goes. */
 static void on_timer(struct sn_timer *t, uint64_t now_ms)
 {
 	struct sn_conn *c = sn_container_of(t, struct sn_conn, timer);
+	uint64_t idle = c->w->timeouts.idle;
 
 	(void)now_ms;
 	if (!c->got_request) {
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no request in timeouts.header");
 		sn_conn_close(c, false);
-		return;
-	}
-	if (sn_list_empty(&c->h2->exchanges) && c->d.rx_bytes == c->h2->rx_at_timer)
+	} else if (!sn_list_empty(&c->h2->exchanges)) {
+		arm_idle(c);
+	} else if (!c->h2->trimmed && idle > TRIM_AFTER_MS) {
+		sn_h2_trim(c->h2->conn.h2);
+		c->h2->trimmed = true;
+		sn_loop_timer(c->w->loop, &c->timer, idle - TRIM_AFTER_MS);
+	} else {
 		sn_down_h2_leave(c);
-	c->h2->rx_at_timer = c->d.rx_bytes;
-	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.idle);
+	}
 }
 
 void sn_down_h2_begin(struct sn_conn *c)
