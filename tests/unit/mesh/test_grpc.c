@@ -21,9 +21,11 @@ static void test_types(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < SN_ARRAY_LEN(rows); i++) {
-		if (sn_grpc_is_type(sn_slice_cstr(rows[i].type)) != rows[i].is)
-			print_error("%s\n", rows[i].type);
-		assert_int_equal(sn_grpc_is_type(sn_slice_cstr(rows[i].type)), rows[i].is);
+		struct sn_slice type = sn_slice_cstr(rows[i].type);
+
+		if (sn_grpc_is_type(type) != rows[i].is)
+			print_error("%.*s\n", SN_ARG(type));
+		assert_int_equal(sn_grpc_is_type(type), rows[i].is);
 	}
 }
 

@@ -164,7 +164,7 @@ static void test_no_rules_and_many_rules(void **state)
 static void test_weights(void **state)
 {
 	struct sn_backend_ref backends[] = {
-		{"a", 0, 80, 90}, {"b", 1, 80, 10}, {"never", 2, 80, 0}};
+		{"a", 0, 80, 90, 0}, {"b", 1, 80, 10, 0}, {"never", 2, 80, 0, 0}};
 	struct sn_rule r = {.backends = backends, .n_backends = 3, .total_weight = 100};
 	unsigned counts[3] = {0}, i;
 	struct sn_rng rng;
