@@ -259,7 +259,7 @@ static int start(struct cluster *c, struct sn_err *err)
 {
 	const struct sn_status_held held = {held_of_namespace, held_of_route, c};
 	struct sn_health_source about = {missing, metrics, c};
-	struct sn_kube_settings set;
+	struct sn_kube_settings set = {0};
 	int rc = settings_of(c->o, &set, err);
 
 	if (rc)

@@ -45,7 +45,7 @@ static int make_room(struct sn_buf *b, size_t n, size_t extra)
 	if (b->data && b->cap - b->end >= n + extra)
 		return 0;
 	want = len + n + extra;
-	if (b->start) {
+	if (b->data && b->start) {
 		memmove(b->data, b->data + b->start, len);
 		b->start = 0;
 		b->end = len;

@@ -469,10 +469,10 @@ int sn_yaml_parse_all(struct sn_arena *a, const char *file, const char *p, size_
 int sn_yaml_parse(struct sn_arena *a, const char *file, const char *p, size_t n,
 		  struct sn_val **ret, struct sn_yaml_mark *mark, struct sn_err *err)
 {
-	struct sn_val *list;
+	struct sn_val *list = NULL;
 	int rc = sn_yaml_parse_all(a, file, p, n, &list, mark, err);
 
-	if (rc)
+	if (rc || !list)
 		return rc;
 	if (list->list.n > 1) {
 		if (mark)
@@ -505,9 +505,9 @@ static bool plain_safe(const char *s)
 			return false;
 	resolve_plain(&v, s);
 	/* what YAML 1.1 readers take for booleans is quoted as well */
-	return v.type == SN_VAL_STR && strcasecmp(s, "yes") && strcasecmp(s, "no") &&
-	       strcasecmp(s, "on") && strcasecmp(s, "off") && strcasecmp(s, "y") &&
-	       strcasecmp(s, "n");
+	return v.type == SN_VAL_STR && strcasecmp(s, "yes") != 0 && strcasecmp(s, "no") != 0 &&
+	       strcasecmp(s, "on") != 0 && strcasecmp(s, "off") != 0 && strcasecmp(s, "y") != 0 &&
+	       strcasecmp(s, "n") != 0;
 }
 
 /* What begins at @p (valid UTF-8) is a character that YAML reads as a line break or refuses unless

@@ -176,6 +176,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	struct sn_ws *ws = ctx ? lws_context_user(ctx) : NULL;
 	struct session *s = user;
 
+	if (!ws || !s) /* not about a connection */
+		return 0;
 	switch ((int)reason) {
 	case LWS_CALLBACK_HTTP:
 		return on_head(ws, wsi, s, in);
@@ -189,8 +191,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return on_writable(ws, wsi, s);
 	case LWS_CALLBACK_CLOSED_HTTP:
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-		if (s && ws)
-			end_request(ws, s);
+		end_request(ws, s);
 		return 0;
 	default:
 		return 0; /* no WebSockets, no files, nothing else */
