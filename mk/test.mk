@@ -63,7 +63,7 @@ check: ## install what is missing, then everything that proves a change: unit, c
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory check-unit check-corpus
-	@$(MAKE) --no-print-directory check-integration lint
+	@$(MAKE) --no-print-directory -j2 check-integration lint # the tests mostly wait, lint computes
 	@echo 'check: all passed'
 .PHONY: check
 

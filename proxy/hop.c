@@ -40,8 +40,11 @@ void sn_hop_take(struct sn_headers *hs, bool from_peer, struct sn_slice id, stru
 		} else if (is(h, "sennit-retry")) {
 			ret->no_retry |= sn_slice_ieq(h->value, SN_SLICE("no"));
 		} else if (is(h, "sennit-hop")) {
-			/* longer than any mesh is deep: somebody goes in circles */
-			ret->loop |= h->value.n > HOPS_BYTES_MAX || lists(h->value, id);
+			/* Longer than any mesh is deep: somebody goes in circles. We write one
+			 * field; more than one is not ours, and what the others say would be lost.
+			 */
+			ret->loop |=
+				h->value.n > HOPS_BYTES_MAX || ret->seen.n || lists(h->value, id);
 			ret->seen = h->value;
 		} else if (is(h, "sennit-protocol")) {
 			ret->was_h1 |= from_peer && sn_slice_eq(h->value, SN_SLICE("HTTP/1.1"));
@@ -64,6 +67,8 @@ void sn_hop_tell(struct sn_headers *hs, const struct sn_hop *hop, bool was_h1, u
 
 	add(hs, "sennit-hop", sn_slice(p, (size_t)n));
 	p += n + 1;
+	if (hop->no_retry)
+		add(hs, "sennit-retry", SN_SLICE("no"));
 	if (was_h1)
 		add(hs, "sennit-protocol", SN_SLICE("HTTP/1.1"));
 	if (left_ms != UINT64_MAX) {

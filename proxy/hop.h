@@ -24,7 +24,7 @@ struct sn_hop {
 /* Reads the headers and drops all of the mesh's. @id: this proxy's own. */
 void sn_hop_take(struct sn_headers *hs, bool from_peer, struct sn_slice id, struct sn_hop *ret);
 
-#define SN_HOP_FIELDS 3 /* that may be added */
+#define SN_HOP_FIELDS 4 /* that may be added */
 #define SN_HOP_TEXT 400
 /* Adds what a peer proxy is told; *text holds the values. Fields that find no room are left out. */
 void sn_hop_tell(struct sn_headers *hs, const struct sn_hop *hop, bool was_h1, uint64_t left_ms,
