@@ -76,6 +76,7 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct s
 					   boot->listeners[i].name);
 				goto fail;
 			}
+			l->listener.use = SN_FD_ACCEPT;
 			w->n_listens++;
 		}
 	return w;

@@ -171,17 +171,25 @@ static void on_life_over(struct sn_timer *t, uint64_t now_ms)
 	close_connection(sn_container_of(t, struct connection, life));
 }
 
+/* The oldest makes room, so that slow peers cannot lock us out; never the one that has just come.
+ */
+static bool make_room(struct sn_listener *ls)
+{
+	struct sn_responder *r = sn_container_of(ls, struct sn_responder, listener);
+
+	if (r->n < 2)
+		return false;
+	close_connection(sn_list_entry(sn_list_first(&r->connections), struct connection, link));
+	return true;
+}
+
 static void on_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 {
 	struct sn_responder *r = sn_container_of(ls, struct sn_responder, listener);
 	struct connection *c = NULL;
 
-	if (r->n >=
-	    CONNECTIONS_MAX) { /* the oldest makes room, so that slow peers cannot lock us out */
-		struct sn_list *oldest = sn_list_first(&r->connections);
-
-		close_connection(sn_list_entry(oldest, struct connection, link));
-	}
+	if (r->n >= CONNECTIONS_MAX)
+		make_room(ls);
 	c = calloc(1, sizeof(*c));
 	if (!c || sn_stream_open(&c->s, r->loop, fd, peer, on_stream)) {
 		if (!c)
@@ -212,6 +220,7 @@ struct sn_responder *sn_responder_new(struct sn_loop *l, int fd, sn_responder_fn
 		free(r);
 		return NULL;
 	}
+	r->listener.make_room = make_room;
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/responder.h - a small HTTP/1.1 server for health, metrics and administration: one request a
- * connection, no bodies, answers built whole. Bounded: 64 connections, 8 KiB heads, 5 s. */
+ * connection, no bodies, answers built whole. Bounded: 64 connections (fewer when
+ * descriptors run out), 8 KiB heads, 5 s; past that the oldest makes room. */
 #ifndef SN_HTTP_RESPONDER_H
 #define SN_HTTP_RESPONDER_H
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accepting: batches while there is something, a pause when descriptors run out (level-triggered
- * epoll would spin on a connection that cannot be accepted). */
+ * epoll would spin on a connection that cannot be accepted). The last descriptor of the share is
+ * seen by its number, so that nothing is accepted that would have to be closed at once. */
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,12 +20,6 @@ static void watch(struct sn_listener *ls)
 		sn_loop_timer(ls->loop, &ls->resume, PAUSE_MS);
 }
 
-static void on_resume(struct sn_timer *t, uint64_t now_ms)
-{
-	(void)now_ms;
-	watch(sn_container_of(t, struct sn_listener, resume));
-}
-
 static void pause_accepting(struct sn_listener *ls)
 {
 	ls->paused_total++;
@@ -31,29 +27,72 @@ static void pause_accepting(struct sn_listener *ls)
 	sn_loop_timer(ls->loop, &ls->resume, PAUSE_MS);
 }
 
+/* Tries what number would come next. */
+static bool has_room(const struct sn_listener *ls)
+{
+	int fd = fcntl(ls->io.fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return fd < sn_fd_share(ls->use);
+}
+
+static void on_resume(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_listener *ls = sn_container_of(t, struct sn_listener, resume);
+
+	(void)now_ms;
+	if (has_room(ls))
+		watch(ls);
+	else
+		pause_accepting(ls);
+}
+
+static bool is_out_of_something(int os_errno)
+{
+	return os_errno == EMFILE || os_errno == ENFILE || os_errno == ENOBUFS ||
+	       os_errno == ENOMEM;
+}
+
+/* Accepts one. False: enough for this turn. */
+static bool accept_next(struct sn_listener *ls, int share)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t n = sizeof(ss);
+	struct sn_addr peer;
+	int fd = accept4(ls->io.fd, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0 && is_out_of_something(errno)) {
+		if (ls->make_room && ls->make_room(ls))
+			return true;
+		pause_accepting(ls);
+		return false;
+	}
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR;
+	if (fd >= share && !ls->make_room) { /* another thread was quicker */
+		close(fd);
+		pause_accepting(ls);
+		return false;
+	}
+	sn_addr_from_sockaddr(&ss, &peer);
+	ls->cb(ls, fd, &peer);
+	if (fd + 1 < share || !ls->open)
+		return true;
+	if (ls->make_room)
+		return ls->make_room(ls);
+	pause_accepting(ls);
+	return false;
+}
+
 static void on_io(struct sn_io *io, uint32_t events)
 {
 	struct sn_listener *ls = sn_container_of(io, struct sn_listener, io);
-	struct sockaddr_storage ss;
-	struct sn_addr peer;
-	int fd, i;
+	int share = sn_fd_share(ls->use), i;
 
 	(void)events;
-	for (i = 0; i < BATCH && ls->open; i++) {
-		socklen_t n = sizeof(ss);
-
-		memset(&ss, 0, sizeof(ss));
-		fd = accept4(ls->io.fd, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			    errno == ENOMEM)
-				pause_accepting(ls);
-			else if (errno == ECONNABORTED || errno == EINTR)
-				continue;
-			return;
-		}
-		sn_addr_from_sockaddr(&ss, &peer);
-		ls->cb(ls, fd, &peer);
+	for (i = 0; i < BATCH && ls->open && accept_next(ls, share); i++) {
 	}
 }
 

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "net/fdshare.h"
+
 void sn_pipes_init(struct sn_pipes *ps)
 {
 	size_t i;
@@ -35,6 +37,10 @@ static bool open_pipe(struct sn_pipe *p)
 		return false;
 	p->out = fd[0];
 	p->in = fd[1];
+	if (p->in >= sn_fd_share(SN_FD_ACCEPT)) { /* the numbers rise */
+		close_pipe(p);
+		return false;
+	}
 	/* A larger one means fewer calls; past the user's allowance it stays as it is. */
 	(void)fcntl(p->in, F_SETPIPE_SZ, (int)SN_PIPE_BYTES);
 	return true;

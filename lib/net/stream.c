@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/fdshare.h"
 #include "net/pipe.h"
 #include "net/tls.h"
 
@@ -232,6 +233,11 @@ int sn_stream_connect(struct sn_stream *s, struct sn_loop *l, const struct sn_ad
 	socklen_t n = sn_addr_to_sockaddr(to, &ss);
 	int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
 
+	if (fd >= sn_fd_share(SN_FD_DIAL)) {
+		close(fd);
+		errno = EMFILE;
+		fd = -1;
+	}
 	if (fd < 0) {
 		memset(s, 0, sizeof(*s));
 		s->closed = true;

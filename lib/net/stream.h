@@ -55,7 +55,8 @@ struct sn_stream {
 int sn_stream_open(struct sn_stream *s, struct sn_loop *l, int fd, const struct sn_addr *peer,
 		   sn_stream_cb cb);
 /* Starts connecting; CONNECTED or FAILED comes later, never from inside this call.
- * @timeout_ms: 0 = the kernel's. Returns 0, -SN_ELIMIT (descriptors), -SN_ESYS. */
+ * @timeout_ms: 0 = the kernel's. Returns 0, -SN_ELIMIT (no descriptor, see net/fdshare.h),
+ * -SN_ESYS. */
 int sn_stream_connect(struct sn_stream *s, struct sn_loop *l, const struct sn_addr *to,
 		      uint64_t timeout_ms, sn_stream_cb cb);
 /* Makes a stream that sn_stream_open() has just opened, and nobody has read from, the server's side

@@ -4,6 +4,8 @@ last good document, endpoint files, start and usage."""
 import os
 import pathlib
 import re
+import resource
+import socket
 import subprocess
 import time
 
@@ -306,6 +308,29 @@ def test_without_good_routes_it_starts_as_its_pod_says(mounted, origin, routes):
     wait_for(lambda: p.get().status == 200, "the routes")
     assert p.metric("sennit_config_missing") == 0
     wait_for((p.state / "last-good.yaml").exists, "the last good document")
+
+
+def test_reloads_when_descriptors_have_run_out(mounted, origin):
+    """With the data plane's share in use and a silent crowd at the admin port, a new document is applied, kept as
+    the last good one, and questions are answered."""
+    p = mounted({"routes-0.yaml": shard([service("web", [origin.address])])})
+    wait_for(p.ready, "the proxy")
+    good = wait_for(lambda: (p.state / "last-good.yaml").exists() and (p.state / "last-good.yaml").read_text(),
+                    "the last good document")
+    limit = len(os.listdir(f"/proc/{p.pid}/fd")) + 20
+    resource.prlimit(p.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    crowd = [socket.create_connection(("127.0.0.1", port)) for port in [p.port] * 60 + [p.admin_port] * 60]
+    try:
+        wait_for(lambda: p.metric("sennit_accept_paused_total") > 0, "accepting to stop")
+        applied = p.metric("sennit_config_reload_total", result="applied")
+        p.mount({"routes-0.yaml": shard([service("other", [origin.address])])})
+        wait_for(lambda: p.metric("sennit_config_reload_total", result="applied") > applied, "the new document")
+        wait_for(lambda: (p.state / "last-good.yaml").read_text() != good, "the new last good document")
+        assert "other" in (p.state / "last-good.yaml").read_text()
+    finally:
+        for s in crowd:
+            s.close()
+    wait_for(lambda: p.get("other").status == 200, "room again")
 
 
 def test_the_last_good_document_outlives_bad_ones(mounted, origin):

@@ -2,6 +2,7 @@
 /* Listeners: addresses, batches, families, and a pause instead of a spin without descriptors. */
 #include "loops.h"
 
+#include <limits.h>
 #include <sys/resource.h>
 
 #include "net/listener.h"
@@ -171,6 +172,104 @@ static void test_a_pause_without_descriptors(void **state)
 	close(peer);
 }
 
+static void test_shares(void **state)
+{
+	(void)state;
+	assert_int_equal(sn_fd_share_of(1024, SN_FD_ACCEPT), 992);
+	assert_int_equal(sn_fd_share_of(1024, SN_FD_DIAL), 1008);
+	assert_int_equal(sn_fd_share_of(1024, SN_FD_ADMIN), 1020);
+	assert_int_equal(sn_fd_share_of(32, SN_FD_ACCEPT), 16);
+	assert_int_equal(sn_fd_share_of(32, SN_FD_DIAL), 24);
+	assert_int_equal(sn_fd_share_of(32, SN_FD_ADMIN), 30);
+	assert_int_equal(sn_fd_share_of(0, SN_FD_ACCEPT), 0);
+	assert_int_equal(sn_fd_share_of(UINT64_MAX, SN_FD_ADMIN), INT_MAX - 4);
+}
+
+static struct rlimit limit_to(int n)
+{
+	struct rlimit was, now;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	now = was;
+	now.rlim_cur = (rlim_t)n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return was;
+}
+
+static int lowest_free(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+/* It takes its share and leaves the rest to others; what it did not take waits. */
+static void test_the_rest_is_left_to_others(void **state)
+{
+	struct sn_addr local;
+	int fd = bind_to("127.0.0.1:0", false, &local, NULL), peer[8], lowest, i;
+	struct rlimit was;
+
+	(void)state;
+	sn_listener_start(&ls, w.loop, fd, on_accept);
+	ls.use = SN_FD_ACCEPT;
+	for (i = 0; i < 8; i++)
+		peer[i] = dial(&local);
+	lowest = lowest_free();
+	was = limit_to((lowest + 4) * 2); /* half of it is its share, when that is small */
+	if (sn_fd_share(SN_FD_ACCEPT) != lowest + 4)
+		skip(); /* the test was given many descriptors */
+	until(&w, ls.paused_total == 1);
+	assert_int_equal(n_accepted, 4);
+	pass_ms(&w, 100);
+	turns(&w, 2);
+	assert_int_equal(n_accepted, 4);
+	assert_int_equal(ls.paused_total, 2);
+	close(accepted[--n_accepted]);
+	pass_ms(&w, 100);
+	until(&w, n_accepted == 4); /* the freed one, and no more */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	pass_ms(&w, 100);
+	until(&w, n_accepted == 7);
+	for (i = 0; i < 8; i++)
+		close(peer[i]);
+}
+
+static bool close_oldest(struct sn_listener *l)
+{
+	(void)l;
+	if (n_accepted < 2)
+		return false;
+	close(accepted[0]);
+	memmove(accepted, accepted + 1, --n_accepted * sizeof(accepted[0]));
+	return true;
+}
+
+/* Who can make room never pauses: the last to come is heard. */
+static void test_the_oldest_makes_room(void **state)
+{
+	struct sn_addr local;
+	int fd = bind_to("127.0.0.1:0", false, &local, NULL), peer[8], i;
+	struct rlimit was;
+	char c;
+
+	(void)state;
+	sn_listener_start(&ls, w.loop, fd, on_accept);
+	ls.make_room = close_oldest;
+	for (i = 0; i < 8; i++)
+		peer[i] = dial(&local);
+	was = limit_to(lowest_free() + 4);
+	until(&w, recv(peer[4], &c, 1, MSG_DONTWAIT) == 0);
+	turns(&w, 3);
+	assert_int_equal(recv(peer[7], &c, 1, MSG_DONTWAIT), -1); /* still there */
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(ls.paused_total, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	for (i = 0; i < 8; i++)
+		close(peer[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +279,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_address_of_somebody_else, begin, end),
 		cmocka_unit_test_setup_teardown(test_both_families, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_pause_without_descriptors, begin, end),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test_setup_teardown(test_the_rest_is_left_to_others, begin, end),
+		cmocka_unit_test_setup_teardown(test_the_oldest_makes_room, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
