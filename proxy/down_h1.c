@@ -70,13 +70,19 @@ static void refuse_head(struct sn_conn *c, const struct sn_h1_refusal *why)
 	refuse(c, SN_REFUSE_BAD_REQUEST, why->status, why->reason);
 }
 
+/* What of the buffer is the request's: its head, and body that is being handed on. */
+static size_t held(const struct sn_exchange *x)
+{
+	return (x->head_taken ? 0 : x->head.n) + x->passing;
+}
+
 /* The exchange is over: on to the next request, or the end. */
 static void leave(struct sn_exchange *x, unsigned status, bool close, bool linger)
 {
 	struct sn_conn *c = x->c;
 
-	if (!close && !x->head_taken)
-		sn_input_consume(&c->in, c->w->loop, x->head.n);
+	if (!close)
+		sn_input_consume(&c->in, c->w->loop, held(x));
 	c->x = NULL;
 	sn_exchange_drop(x, status);
 	if (close) {
@@ -247,21 +253,22 @@ static void take_head(struct sn_exchange *x)
 }
 
 /* Passes on what is buffered. Returns bytes used (0: none there), or < 0: the exchange has ended or
- * is on another try. */
+ * is on another try; what was read as body stays the body's, whatever comes of it. */
 static ptrdiff_t pass_buffered(struct sn_exchange *x)
 {
 	struct sn_conn *c = x->c;
-	size_t head = x->head_taken ? 0 : x->head.n;
+	size_t before = held(x);
 	struct sn_input_body part;
 	bool done;
 
-	if (sn_input_body(&c->in, head, &x->req_body, &part)) {
+	if (sn_input_body(&c->in, before, &x->req_body, &part)) {
 		bad_body(x);
 		return -1;
 	}
 	done = x->req_body.done;
-	if (head + part.used == 0 && !done)
+	if (before + part.used == 0 && !done)
 		return 0;
+	x->passing += part.used;
 	if (part.n_iov && sn_exchange_request_payload(x, part.iov, part.n_iov))
 		return -1;
 	if (done ? sn_exchange_request_end(x, part.trailers, part.section) : x->up->flush(x, true))
@@ -269,9 +276,10 @@ static ptrdiff_t pass_buffered(struct sn_exchange *x)
 	if (x->gone)
 		return -1;
 	take_head(x);
-	sn_input_consume(&c->in, c->w->loop, head + part.used);
+	x->passing = 0;
+	sn_input_consume(&c->in, c->w->loop, before + part.used);
 	sn_exchange_progress(x);
-	return (ptrdiff_t)(head + part.used);
+	return (ptrdiff_t)(before + part.used);
 }
 
 /* The client has ended its side: the end of a tunnel's direction, else of everything. */
@@ -434,7 +442,7 @@ const struct sn_down sn_down_h1 = {
 static bool client_gone(struct sn_conn *c)
 {
 	return c->d.end_signalled && sn_stream_is_stale(&c->d) &&
-	       sn_input_slice(&c->in).n == (c->x->head_taken ? 0 : c->x->head.n);
+	       sn_input_slice(&c->in).n == held(c->x);
 }
 
 static void exchange_event(struct sn_conn *c, unsigned events)

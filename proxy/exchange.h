@@ -132,8 +132,9 @@ struct sn_exchange {
 	size_t owed;		 /* HTTP/2 client: payload that came and is not consumed yet */
 	struct sn_replay replay; /* what another try needs */
 	bool head_taken;	 /* HTTP/1 client: it is no longer at the front of its buffer */
-	bool req_sent;		 /* the upstream has (part of) the request */
-	bool req_done;		 /* all of the request was handed on */
+	size_t passing; /* ... octets behind it that are read as body and still in the buffer */
+	bool req_sent;	/* the upstream has (part of) the request */
+	bool req_done;	/* all of the request was handed on */
 	/* the response */
 	bool resp_seen;	   /* a byte of it has come */
 	bool resp_started; /* its final head was put */
