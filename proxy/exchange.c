@@ -300,6 +300,8 @@ static int send_again(struct sn_exchange *x)
 	struct iovec iov = {(char *)body.p, body.n};
 	int rc = body.n ? x->up->payload(x, &iov, 1) : 0;
 
+	if (rc == 0 && body.n) /* the copy may be given up with what comes next */
+		rc = x->up->flush(x, true);
 	if (rc == 0 && x->replay.whole)
 		rc = x->up->end(x, NULL, sn_slice("", 0));
 	return rc;

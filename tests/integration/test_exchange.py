@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 
-from harness import Closed, Origin, service, wait_for
+from exchange import Recording, connect, serve
+from harness import Closed, Origin, SLOW, pattern, service, wait_for
+from http2 import REFUSED_STREAM, needs_http2
 
 
 @contextlib.contextmanager
@@ -49,3 +51,43 @@ def test_the_rest_of_a_body_is_no_request(start_proxy):
             with contextlib.suppress(Closed, OSError):
                 assert c.request(path="/next").body == b"/next"
         assert "/hidden" not in [r.target for r in origin.requests]
+
+
+@needs_http2
+def test_a_second_try_over_http1_with_more_of_the_body(start_proxy):
+    """A peer proxy refuses a request whose body has begun, and the other endpoint speaks HTTP/1: what was kept of the
+    body and what comes meanwhile arrive there as they were, each octet once."""
+    def refuse(ex):
+        ex.read(len(first))
+        begun.set()
+        go.wait(20 * SLOW)
+        ex.stream.rst(REFUSED_STREAM)
+        gone.set()
+
+    first, again = pattern(30000), 0
+    rest = [pattern(n) for n in range(1, 40)]
+    with Recording("h2", refuse) as peer, Recording("h1", serve) as plain:
+        doc = plain.service(policy={"loadBalancing": {"algorithm": "RoundRobin"}})
+        doc["endpoints"]["static"].append({"address": peer.address, "mesh": True})
+        proxy = start_proxy([doc])
+        for _ in range(6):
+            begun, go, gone = threading.Event(), threading.Event(), threading.Event()
+            with connect("h1", proxy.port) as c:
+                ex = c.open("POST", "/", length="chunked")
+                ex.send(first)
+                before = len(plain.exchanges)
+                wait_for(lambda e=begun, n=before: e.is_set() or len(plain.exchanges) > n, "the body's beginning")
+                if begun.is_set():
+                    again += 1
+                    with stopped(proxy):
+                        go.set()
+                        assert gone.wait(20 * SLOW)
+                        c.send(b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in rest))
+                        ex.finish()
+                else:
+                    for part in rest:
+                        ex.send(part)
+                    ex.finish()
+                assert ex.head().status == 200 and ex.rest() == b"ok\n"
+                assert plain.exchanges[-1].body == first + b"".join(rest)
+        assert again
