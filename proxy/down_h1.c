@@ -24,6 +24,10 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 	struct sn_conn *c = sn_container_of(t, struct sn_conn, timer);
 
 	(void)now_ms;
+	if (c->state == SN_CONN_EXCHANGE) {
+		sn_exchange_stalled(c->x);
+		return;
+	}
 	if (c->state == SN_CONN_HEAD && !sn_input_empty(&c->in))
 		sn_conn_refused(c, SN_REFUSE_HEADER_TIMEOUT, "no complete head in timeouts.header");
 	sn_conn_close(c, false);
@@ -122,7 +126,6 @@ static void start_exchange(struct sn_conn *c, struct sn_exchange *x, size_t head
 	c->x = x;
 	c->state = SN_CONN_EXCHANGE;
 	c->got_request = true;
-	sn_loop_timer_cancel(c->w->loop, &c->timer);
 	x->head = sn_slice(sn_input_slice(&c->in).p, head_len);
 	sn_h1_body_init(&x->req_body, x->req.framing, x->req.content_length);
 	sn_exchange_begin(x);

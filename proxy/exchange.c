@@ -29,15 +29,13 @@ static void on_deadline(struct sn_timer *t, uint64_t now_ms)
 
 /* Bodies must move while the other side is ready for them. A silent upstream is the request
  * timeout's business, a silent stream is nobody's: dead peers are found by keep-alive. */
-static void on_progress(struct sn_timer *t, uint64_t now_ms)
+void sn_exchange_stalled(struct sn_exchange *x)
 {
-	struct sn_exchange *x = sn_container_of(t, struct sn_exchange, progress);
 	size_t waiting = x->down->waiting(x);
 	bool slow_reader = waiting && waiting == x->waiting_mark;
 	bool slow_sender = !x->req_done && !x->resp_started && !x->grpc && x->req_sent && x->up &&
 			   !x->up->full(x);
 
-	(void)now_ms;
 	x->waiting_mark = waiting;
 	if (!slow_reader && !slow_sender) {
 		sn_exchange_progress(x);
@@ -45,6 +43,12 @@ static void on_progress(struct sn_timer *t, uint64_t now_ms)
 	}
 	x->reset_code = SN_H2_CANCEL;
 	sn_exchange_refuse(x, 408, SN_REFUSE_TIMEOUT, "no progress of a body in timeouts.body");
+}
+
+static void on_progress(struct sn_timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	sn_exchange_stalled(sn_container_of(t, struct sn_exchange, progress));
 }
 
 struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *down)

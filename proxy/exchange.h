@@ -148,7 +148,7 @@ struct sn_exchange {
 	uint64_t start_ns, try_ns;
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	struct sn_timer deadline; /* of the whole request */
-	struct sn_timer progress; /* of its bodies */
+	struct sn_timer progress; /* of its bodies (HTTP/2 client) */
 	union {
 		struct sn_up_h1_state u1;
 		struct sn_up_h2_state u2;
@@ -184,11 +184,14 @@ void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *tr
 int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov);
 int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trailers,
 			    struct sn_slice head);
-/* Something of a body moved. */
+/* Something of a body moved. An HTTP/1 client has one exchange at a time, so its connection's timer
+ * serves, which is pushed back from request to request and never taken off. */
 static inline void sn_exchange_progress(struct sn_exchange *x)
 {
-	sn_loop_timer(x->w->loop, &x->progress, x->w->timeouts.body);
+	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, x->w->timeouts.body);
 }
+/* Nothing has for timeouts.body. */
+void sn_exchange_stalled(struct sn_exchange *x);
 /* Takes it off the books: counts @status and frees. Called by the client's side only. */
 void sn_exchange_drop(struct sn_exchange *x, unsigned status);
 void sn_exchange_free_all(struct sn_worker *w);

@@ -127,8 +127,11 @@ static void on_stream(struct sn_stream *s, unsigned events)
 
 static void on_idle(struct sn_timer *t, uint64_t now_ms)
 {
+	struct sn_upstream *u = sn_container_of(t, struct sn_upstream, idle);
+
 	(void)now_ms;
-	drop(sn_container_of(t, struct sn_upstream, idle), false);
+	if (!u->lent)
+		drop(u, false);
 }
 
 /* Starts a connection for @w; what fails at once is told through the connection's own timer. */
@@ -153,6 +156,7 @@ static int dial_now(struct sn_pool *p, struct sn_waiter *w)
 		return rc;
 	}
 	u->connecting_for = w;
+	u->lent = true;
 	u->n_requests = 1;
 	w->dialling = u;
 	p->n_connections++;
@@ -182,7 +186,7 @@ static struct sn_upstream *take_idle(struct sn_pool *p)
 
 		if (!worn_out(u) && !sn_stream_is_stale(&u->s)) {
 			sn_list_del(&u->link);
-			sn_loop_timer_cancel(p->loop, &u->idle);
+			u->lent = true;
 			u->n_requests++;
 			return u;
 		}
@@ -251,6 +255,7 @@ void sn_pool_put(struct sn_upstream *u, bool reusable)
 		return;
 	}
 	sn_list_push_back(&p->idle, &u->link);
+	u->lent = false;
 	sn_loop_timer(p->loop, &u->idle, p->set.idle_timeout_ms);
 }
 

@@ -35,6 +35,7 @@ struct sn_upstream {
 	sn_upstream_cb cb; /* the borrower's */
 	void *user;	   /* the borrower's */
 	uint64_t born_ms, retire_ms;
+	bool lent;	     /* its idle timer, which stays set, means nothing */
 	uint32_t n_requests; /* lent out so far, this time included */
 };
 
