@@ -100,12 +100,21 @@ static void drop(struct link *l)
 	sn_loop_defer(p->loop, &l->release, free_link);
 }
 
-/* It failed before it could be used: whoever waits is told, unless another one is on its way. */
+/* It failed before it could be used: whoever waits is told, unless another one is on its way. All
+ * of them, though the first may ask again and have another one made: else the last would wait for
+ * as many failures as there are others. */
 static void fail_waiters(struct sn_h2pool *p, int code)
 {
-	struct sn_list *at;
+	struct sn_list told, *at;
 
-	while (p->n_coming == 0 && (at = sn_list_first(&p->waiters))) {
+	if (p->n_coming)
+		return;
+	sn_list_init(&told);
+	while ((at = sn_list_first(&p->waiters))) {
+		sn_list_del(at);
+		sn_list_push_back(&told, at);
+	}
+	while ((at = sn_list_first(&told))) {
 		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
 
 		sn_list_del(&w->link);

@@ -324,6 +324,49 @@ static void test_nobody_listens(void **state)
 	until(&w, a.calls);
 }
 
+static int again(struct asker *a);
+
+static void on_ready_again(struct sn_h2_waiter *waiter, struct sn_h2 *h2, int code)
+{
+	struct asker *a = sn_container_of(waiter, struct asker, w);
+
+	assert_null(h2);
+	a->code = code;
+	if (a->calls++ == 0)
+		assert_int_equal(again(a), -SN_EAGAIN);
+}
+
+static int again(struct asker *a)
+{
+	struct sn_h2 *h2 = NULL;
+
+	a->w.ready = on_ready_again;
+	sn_list_init(&a->w.link);
+	return sn_h2pool_get(pool, &a->w, &h2);
+}
+
+/* Behind a cluster address each may ask again at once: that is no reason for the others to wait for
+ * its failure too. */
+static void test_all_that_wait_are_told_of_a_failure(void **state)
+{
+	struct asker a[5] = {0};
+
+	(void)state;
+	sn_h2pool_retire(pool, true);
+	at = nobody();
+	set.pool.cluster_address = true;
+	pool = sn_h2pool_new(w.loop, &at, &set, &events, &frames);
+	assert_non_null(pool);
+	for (size_t i = 0; i < SN_ARRAY_LEN(a); i++)
+		assert_int_equal(again(&a[i]), -SN_EAGAIN);
+	until(&w, a[0].calls);
+	for (size_t i = 0; i < SN_ARRAY_LEN(a); i++)
+		assert_int_equal(a[i].calls, 1);
+	until(&w, a[0].calls == 2);
+	for (size_t i = 0; i < SN_ARRAY_LEN(a); i++)
+		assert_int_equal(a[i].calls, 2);
+}
+
 /* Whoever accepts and says nothing, says something else, or hangs up. */
 static void test_a_peer_that_does_not_speak_http2(void **state)
 {
@@ -689,6 +732,7 @@ int main(void)
 		T(test_a_peer_that_goes_away),
 		T(test_a_peer_that_breaks_off),
 		T(test_nobody_listens),
+		T(test_all_that_wait_are_told_of_a_failure),
 		T(test_a_peer_that_does_not_speak_http2),
 		T(test_a_silent_peer_is_pinged),
 		T(test_a_peer_that_answers_pings_may_take_its_time),
