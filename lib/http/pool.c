@@ -89,8 +89,8 @@ static void drop(struct sn_upstream *u, bool reset)
 	sn_stream_close(&u->s, reset);
 	sn_loop_defer(p->loop, &u->release, free_upstream);
 	p->n_connections--;
-	next = first_waiter(p);
-	if (next && p->n_connections < p->set.max_connections) {
+	/* One that cannot even be dialled is nobody's turn: the next in line has it. */
+	while (p->n_connections < p->set.max_connections && (next = first_waiter(p))) {
 		sn_list_del(&next->link);
 		p->n_waiters--;
 		dial(p, next);
@@ -116,6 +116,8 @@ static void on_stream(struct sn_stream *s, unsigned events)
 		} else {
 			sn_redial_connected(&u->pool->redial);
 			w->ready(w, u, 0);
+			if (events & SN_STREAM_READABLE && u->cb) /* there is no second edge */
+				u->cb(u, SN_STREAM_READABLE);
 		}
 		return;
 	}

@@ -3,6 +3,8 @@
  * needed to write or close). Time is the fake clock's. */
 #include "../net/loops.h"
 
+#include <sys/resource.h>
+
 #include "http/pool.h"
 
 static struct world w;
@@ -176,6 +178,66 @@ static void test_waiting_in_line(void **state)
 	assert_int_equal(sn_pool_connections(pool), 1);
 }
 
+/* No descriptors: each of those in line is told, none of them is left behind. */
+static void test_waiting_for_what_cannot_be_dialled(void **state)
+{
+	struct asker a = {.w.ready = on_ready}, b = a;
+	struct sn_upstream *u, *none = NULL;
+	struct rlimit before, no_more;
+
+	(void)state;
+	set.max_connections = 1;
+	sn_pool_configure(pool, &set);
+	u = get(NULL);
+	assert_int_equal(sn_pool_get(pool, false, &a.w, &none), -SN_EAGAIN);
+	assert_int_equal(sn_pool_get(pool, false, &b.w, &none), -SN_EAGAIN);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	no_more = before;
+	no_more.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &no_more), 0);
+	sn_pool_put(u, false);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(a.code, -SN_ELIMIT);
+	assert_int_equal(b.calls, 1);
+	assert_int_equal(b.code, -SN_ELIMIT);
+	assert_true(sn_pool_is_unused(pool));
+}
+
+static unsigned heard;
+
+static void on_heard(struct sn_upstream *u, unsigned events)
+{
+	(void)u;
+	heard |= events;
+}
+
+static void on_ready_to_hear(struct sn_waiter *waiter, struct sn_upstream *u, int code)
+{
+	on_ready(waiter, u, code);
+	u->cb = on_heard;
+}
+
+/* It says something, or hangs up, before the loop has seen that it is connected: one edge. */
+static void test_a_server_that_speaks_first(void **state)
+{
+	struct asker a = {.w.ready = on_ready_to_hear};
+	struct sn_upstream *none = NULL;
+	int peer;
+
+	(void)state;
+	heard = 0;
+	assert_int_equal(sn_pool_get(pool, false, &a.w, &none), -SN_EAGAIN);
+	peer = accept(server, NULL, NULL);
+	assert_true(peer >= 0);
+	assert_int_equal(write(peer, "HTTP/1.1 503 x\r\n\r\n", 18), 18);
+	until(&w, a.calls);
+	turns(&w, 2);
+	assert_true(heard & SN_STREAM_READABLE);
+	sn_pool_put(a.u, false);
+	close(peer);
+}
+
 static void test_waiting_no_more(void **state)
 {
 	struct asker a = {.w.ready = on_ready}, b = a;
@@ -340,6 +402,8 @@ int main(void)
 		T(test_a_fresh_one_is_new),
 		T(test_an_end_or_bytes_of_nobody),
 		T(test_waiting_in_line),
+		T(test_waiting_for_what_cannot_be_dialled),
+		T(test_a_server_that_speaks_first),
 		T(test_waiting_no_more),
 		T(test_nobody_listens),
 		T(test_a_connect_that_takes_too_long),
