@@ -471,7 +471,8 @@ static void exchange_event(struct sn_conn *c, unsigned events)
 		return;
 	if (!x->req_done)
 		down_more(x);
-	else if (!x->tunnel && client_gone(c))
+	/* also when the end came with the last of the body: there is no second edge */
+	if (!x->gone && x->req_done && !x->tunnel && client_gone(c))
 		sn_conn_close(c, true);
 }
 

@@ -53,6 +53,26 @@ def test_the_rest_of_a_body_is_no_request(start_proxy):
         assert "/hidden" not in [r.target for r in origin.requests]
 
 
+def test_a_client_that_leaves_with_the_last_of_a_body(start_proxy):
+    """Its end comes together with the body's end: the upstream, which says nothing, is told at once."""
+    def script(conn, origin):
+        origin.requests.append(conn.request())
+        conn.closed()
+
+    with Origin(script) as origin:
+        proxy = start_proxy([service("web", [origin.address])])
+        c = proxy.client()
+        c.send(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 6\r\n\r\nabc")
+        wait_for(lambda: origin.connections, "the upload to begin")
+        wait_for(lambda: origin.received > 3, "the head")
+        with stopped(proxy):
+            c.send(b"def")
+            c.close()
+        wait_for(lambda: origin.connections[0].ended, "the origin's connection to end")
+        assert origin.requests[0].body == b"abcdef"
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
+
+
 @needs_http2
 def test_a_second_try_over_http1_with_more_of_the_body(start_proxy):
     """A peer proxy refuses a request whose body has begun, and the other endpoint speaks HTTP/1: what was kept of the
