@@ -43,7 +43,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	w->stats.tx_bytes[sn_conn_dir(c)] += c->d.tx_bytes;
 	sn_stream_close(&c->d, reset);
 	sn_list_del(&c->link);
-	w->n_connections--;
+	sn_trim_note(&w->trim, --w->n_connections);
 	sn_loop_defer(w->loop, &c->release, free_conn);
 	sn_worker_check_done(w);
 }
@@ -336,7 +336,7 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	sn_outq_init(&c->out, OUT_MAX);
 	sn_timer_init(&c->timer, on_timer);
 	sn_list_push_back(&w->connections, &c->link);
-	w->n_connections++;
+	sn_trim_note(&w->trim, ++w->n_connections);
 	w->stats.tcp_open[sn_conn_dir(c)]++;
 	if (c->conf->transparent &&
 	    (sn_origdst_get(fd, &c->dst) || sn_worker_listens_at(w, &c->dst)))

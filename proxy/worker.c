@@ -44,6 +44,7 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct s
 	w->loop = sn_loop_new(NULL, err);
 	if (!w->loop)
 		goto fail;
+	sn_trim_init(&w->trim, w->loop);
 	for (i = 0; i < boot->n_listeners; i++)
 		n += boot->listeners[i].n_addresses;
 	w->listens = calloc(n ? n : 1, sizeof(*w->listens));
@@ -382,6 +383,8 @@ bool sn_worker_is_full(struct sn_worker *w)
 	mi = mallinfo2();
 	w->measured_ms = now;
 	w->full = mi.uordblks + mi.hblkhd > w->limits.memory;
+	if (w->full)
+		sn_trim_ask(&w->trim);
 	return w->full;
 }
 

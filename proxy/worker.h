@@ -15,6 +15,7 @@
 #include "proxy/gather.h"
 #include "proxy/peer.h"
 #include "proxy/stats.h"
+#include "proxy/trim.h"
 
 /* Endpoints of one service at one port, as this worker uses them. */
 struct sn_cluster {
@@ -57,7 +58,8 @@ struct sn_worker {
 	size_t n_listens;
 	struct sn_list connections;
 	uint32_t n_connections;
-	uint32_t n_requests;	/* in flight */
+	uint32_t n_requests; /* in flight */
+	struct sn_trim trim;
 	uint64_t measured_ms;	/* when memory was looked at */
 	bool full;		/* limits.memory was reached then */
 	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
