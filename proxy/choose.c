@@ -105,14 +105,17 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t, str
  */
 
 /* The cluster is the current one of that name, which is where the endpoints are, also for a request
- * that began before a swap. */
+ * that began before a swap: what its own snapshot says of them is over. */
 static struct sn_cluster *cluster_of(struct sn_exchange *x, const struct backend *b)
 {
+	const struct sn_service *svc = b->svc;
 	struct sn_slot *slot = b->slot;
 
 	if (slot && slot->cluster && slot->port == b->port)
 		return slot->cluster;
-	x->cluster = sn_worker_cluster(x->w, b->svc, b->port);
+	if (x->snap != x->w->snap)
+		svc = sn_snapshot_by_name(x->w->snap, sn_slice_cstr(svc->name));
+	x->cluster = svc ? sn_worker_cluster(x->w, svc, b->port) : NULL;
 	if (slot) {
 		slot->cluster = x->cluster;
 		slot->port = b->port;

@@ -111,3 +111,30 @@ def test_a_second_try_over_http1_with_more_of_the_body(start_proxy):
                 assert ex.head().status == 200 and ex.rest() == b"ok\n"
                 assert plain.exchanges[-1].body == first + b"".join(rest)
         assert again
+
+
+@needs_http2
+def test_a_second_try_behind_a_swap(start_proxy):
+    """A request that began before the endpoints changed tries again with the new ones, and brings the old ones back for
+    nobody."""
+    begun, go = threading.Event(), threading.Event()
+
+    def refuse(ex):
+        begun.set()
+        go.wait(20 * SLOW)
+        ex.stream.rst(REFUSED_STREAM)
+
+    with Recording("h2", refuse) as old, Recording("h2", serve) as new:
+        front = {"name": "web", "hosts": ["web"], "routes": [
+            {"name": "all", "rules": [{"name": "all", "backendRefs": [{"name": "back", "port": 80}]}]}]}
+        proxy = start_proxy([front, old.service("back")])
+        with connect("h1", proxy.port) as c, connect("h1", proxy.port) as other:
+            ex = c.open()
+            assert begun.wait(20 * SLOW)
+            before = proxy.metric("sennit_config_reload_total", result="applied")
+            proxy.write(dict(proxy.doc, services=[front, new.service("back")]))
+            wait_for(lambda: proxy.metric("sennit_config_reload_total", result="applied") > before, "the new document")
+            go.set()
+            assert ex.head().status == 200 and ex.rest() == b"ok\n"
+            assert other.request().status == 200
+        assert len(old.exchanges) == 1 and len(new.exchanges) == 2
