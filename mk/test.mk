@@ -71,8 +71,12 @@ check-asan: ## unit, corpus and integration under ASan and UBSan
 	@$(MAKE) --no-print-directory SAN=asan check-tests
 check-tsan: ## the same under TSan
 	@$(MAKE) --no-print-directory SAN=tsan check-unit check-integration
-check-valgrind: check-unit ## the unit tests of the codecs under valgrind
+check-valgrind: ## the codecs' units and a short integration run under valgrind
+	@tools/install-deps build test valgrind
+	@$(MAKE) --no-print-directory all $(UNIT_http) $(UNIT_base)
 	@tools/run-valgrind $(UNIT_http) $(UNIT_base)
+	@tools/valgrind-bin $(abspath $(BIN)) $(abspath $(OUT))/valgrind
+	@SENNIT_SLOW=6 SENNIT_BIN=$(abspath $(OUT))/valgrind tools/pytest tests/integration/test_proxy.py
 .PHONY: check-asan check-tsan check-valgrind
 
 lint: ## formatting, layers, banned calls, walls, shell scripts

@@ -28,7 +28,7 @@ SLOW = float(os.environ.get("SENNIT_SLOW", "1"))
 DEADLINE = 10 * SLOW
 # SLOW=1: the sizes and times that the documents name, where a shorter run is the default.
 LONG = os.environ.get("SLOW") == "1"
-SANITIZED = "/asan/" in str(BIN) or "/tsan/" in str(BIN)  # then memory use says nothing
+SANITIZED = any(d in BIN.parts for d in ("asan", "tsan", "valgrind"))  # then memory use says nothing
 
 
 def wait_for(condition, what, deadline=DEADLINE, every=0.005):

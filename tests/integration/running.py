@@ -15,7 +15,7 @@ import time
 import urllib.request
 
 BIN = pathlib.Path(os.environ.get("SENNIT_BIN", "build/bin")).resolve()
-SANITIZED = "/asan/" in str(BIN) or "/tsan/" in str(BIN)  # then memory use says nothing
+SANITIZED = any(d in BIN.parts for d in ("asan", "tsan", "valgrind"))  # then memory use says nothing
 
 
 def wait_for(condition, seconds=10, what="the condition"):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from running import (BIN, Origin, Proxy, answer, fixed_answers, http_get, read_all, read_head,
+from running import (BIN, Origin, Proxy, SANITIZED, answer, fixed_answers, http_get, read_all, read_head,
                      read_response, wait_for)
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_stalled_reader_is_not_buffered_for(start):
 
         wait_for(stopped, what="backpressure to reach the origin")
         assert origin.seen[0] < 40 << 20
-        assert proxy.metric("process_resident_memory_bytes") < 30 << 20
+        assert SANITIZED or proxy.metric("process_resident_memory_bytes") < 30 << 20
 
 
 def test_bad_heads_reach_nobody(start):
