@@ -80,6 +80,17 @@ static size_t held(const struct sn_exchange *x)
 	return (x->head_taken ? 0 : x->head.n) + x->passing;
 }
 
+/* The client may have gone while its request is under way: its end of stream or reset ends the
+ * exchange, as every common proxy does. Bytes are the next request's and stay in the socket. */
+static bool client_gone(struct sn_conn *c)
+{
+	const struct sn_exchange *x = c->x;
+
+	return x && !x->tunnel && (x->req_done || x->req.framing == SN_FRAMING_NONE) &&
+	       c->d.end_signalled && sn_stream_is_stale(&c->d) &&
+	       sn_input_slice(&c->in).n == held(x);
+}
+
 /* The exchange is over: on to the next request, or the end. */
 static void leave(struct sn_exchange *x, unsigned status, bool close, bool linger)
 {
@@ -129,6 +140,8 @@ static void start_exchange(struct sn_conn *c, struct sn_exchange *x, size_t head
 	x->head = sn_slice(sn_input_slice(&c->in).p, head_len);
 	sn_h1_body_init(&x->req_body, x->req.framing, x->req.content_length);
 	sn_exchange_begin(x);
+	if (c->x == x && client_gone(c))
+		sn_conn_close(c, true);
 }
 
 /* Parses what is buffered. Returns -SN_EMORE, or 0 when the state has changed. */
@@ -440,14 +453,6 @@ const struct sn_down sn_down_h1 = {
 /* --- events -------------------------------------------------------------------------------------
  */
 
-/* The client may have gone while its request is under way: its end of stream or reset ends the
- * exchange, as every common proxy does. Bytes are the next request's and stay in the socket. */
-static bool client_gone(struct sn_conn *c)
-{
-	return c->d.end_signalled && sn_stream_is_stale(&c->d) &&
-	       sn_input_slice(&c->in).n == held(c->x);
-}
-
 static void exchange_event(struct sn_conn *c, unsigned events)
 {
 	struct sn_exchange *x = c->x;
@@ -472,7 +477,7 @@ static void exchange_event(struct sn_conn *c, unsigned events)
 	if (!x->req_done)
 		down_more(x);
 	/* also when the end came with the last of the body: there is no second edge */
-	if (!x->gone && x->req_done && !x->tunnel && client_gone(c))
+	if (c->x == x && client_gone(c))
 		sn_conn_close(c, true);
 }
 

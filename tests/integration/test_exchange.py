@@ -73,6 +73,19 @@ def test_a_client_that_leaves_with_the_last_of_a_body(start_proxy):
         wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
 
 
+def test_a_client_that_leaves_with_its_head(start_proxy):
+    """The same for a request without a body, whose end comes along with it."""
+    with Origin(lambda conn, origin: (conn.request_head(), conn.closed())) as origin:
+        proxy = start_proxy([service("web", [origin.address])])
+        with proxy.client() as c:
+            with stopped(proxy):
+                c.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+                c.close()
+            wait_for(lambda: proxy.metric("request_total"), "the request")
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
+        wait_for(lambda: all(o.ended for o in origin.connections), "the origin's connection to end")
+
+
 @needs_http2
 def test_a_second_try_over_http1_with_more_of_the_body(start_proxy):
     """A peer proxy refuses a request whose body has begun, and the other endpoint speaks HTTP/1: what was kept of the
