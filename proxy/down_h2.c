@@ -349,14 +349,15 @@ static void on_closed(struct sn_h2_stream *s, uint32_t error, bool unprocessed)
 {
 	struct sn_exchange *x = exchange_of(s);
 
-	(void)error;
 	(void)unprocessed;
 	arm_idle(((struct sn_down_h2 *)sn_h2_user(s->h2))->c);
 	if (!x)
 		return;
 	s->user = NULL;
 	x->ds = NULL;
-	sn_exchange_abort(x);
+	/* A tunnel that has ended in order may have bytes on their way to the upstream. */
+	if (error || !x->tunnel || !x->req_done || !x->resp_done)
+		sn_exchange_abort(x);
 }
 
 static void on_refused(struct sn_h2 *h2, unsigned status, const char *reason)
@@ -502,6 +503,8 @@ void sn_down_h2_end(struct sn_conn *c)
 	if (!h)
 		return;
 	sn_h2conn_done(&h->conn);
+	sn_list_each(&h->exchanges, at, next) /* those whose stream had ended already */
+		sn_exchange_abort(sn_list_entry(at, struct sn_exchange, link));
 	sn_loop_timer_cancel(c->w->loop, &h->bye);
 }
 

@@ -351,6 +351,12 @@ int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, 
 	return x->up->payload(x, iov, n_iov);
 }
 
+void sn_exchange_request_sent(struct sn_exchange *x)
+{
+	if (x->tunnel && x->resp_done)
+		finished(x);
+}
+
 int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trailers,
 			    struct sn_slice head)
 {
@@ -367,8 +373,8 @@ int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trai
 	rc = up->flush(x, true);
 	if (rc || x->gone || x->up != up)
 		return rc ? rc : -SN_ECONN;
-	if (x->tunnel && x->resp_done)
-		finished(x);
+	if (up != &sn_up_h1 || !up->full(x))
+		sn_exchange_request_sent(x);
 	return 0;
 }
 

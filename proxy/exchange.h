@@ -184,6 +184,8 @@ void sn_exchange_response_end(struct sn_exchange *x, const struct sn_headers *tr
 int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov);
 int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trailers,
 			    struct sn_slice head);
+/* The request's end is on its way: with that a tunnel whose other direction has ended is over. */
+void sn_exchange_request_sent(struct sn_exchange *x);
 /* Something of a body moved. An HTTP/1 client has one exchange at a time, so its connection's timer
  * serves, which is pushed back from request to request and never taken off. */
 static inline void sn_exchange_progress(struct sn_exchange *x)

@@ -128,10 +128,14 @@ static void up_more(struct sn_exchange *x);
 static int write_failed(struct sn_exchange *x)
 {
 	x->u1.upload_over = true;
-	if (x->u1.u->s.may_read && !x->resp_seen)
+	if (x->u1.u->s.may_read && (!x->resp_seen || x->tunnel))
 		up_more(x);
-	if (!x->gone && x->up == &sn_up_h1 && !x->resp_seen)
+	if (x->gone || x->up != &sn_up_h1)
+		return -SN_ECONN;
+	if (!x->resp_seen)
 		broke(x, "the upstream connection broke");
+	else if (x->tunnel)
+		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, "the upstream connection broke");
 	return -SN_ECONN;
 }
 
@@ -171,10 +175,12 @@ static void flushed(struct sn_exchange *x)
 {
 	if (!sn_outq_empty(&x->u1.out))
 		return;
-	if (x->tunnel && x->req_done)
+	if (x->tunnel && x->req_done) {
 		sn_stream_shutdown_write(&x->u1.u->s);
-	else
+		sn_exchange_request_sent(x);
+	} else {
 		x->down->more(x);
+	}
 }
 
 static void on_flush(struct sn_task *t)

@@ -245,7 +245,7 @@ void sn_pool_put(struct sn_upstream *u, bool reusable)
 	u->cb = NULL;
 	u->user = NULL;
 	if (!reusable || worn_out(u) || sn_stream_is_stale(&u->s)) {
-		drop(u, !reusable);
+		drop(u, !reusable && !u->s.write_shut); /* what was ended in order arrives */
 		return;
 	}
 	w = first_waiter(p);

@@ -444,3 +444,61 @@ def test_upgrade_beside_other_streams(start_proxy):
             for s in tunnels:
                 assert s.wait_body(10) == b"0123456789"
                 s.rst()
+
+
+@pytest.mark.parametrize("client", ["h1", "h2"])
+def test_all_of_it_arrives_behind_the_other_sides_end(start_proxy, client):
+    """The origin ends its direction first and then takes its time: what the client sends until its own end arrives."""
+    data, got = pattern(1_500_000), []
+
+    def script(conn, origin):
+        r = conn.request_head()
+        origin.requests.append(r)
+        conn.send(switching(r))
+        conn.sock.shutdown(1)
+        origin.go.wait(20)
+        got.append(conn.closed())
+        got.append(conn.buffer)
+
+    with Origin(script) as origin:
+        origin.go = threading.Event()
+        proxy = start_proxy([service("web", [origin.address])])
+        if client == "h1":
+            with proxy.client() as c:
+                ask(c)
+                assert c.response_head().status == 101 and c.closed() == "end"
+                threading.Timer(0.1 * SLOW, origin.go.set).start()
+                c.send(data)
+                c.sock.shutdown(1)
+                wait_for(lambda: len(got) == 2, "the tunnel's end")
+        else:
+            with H2Client(proxy.port) as c:
+                s = c.request(fields=EXTENDED, end=False)
+                s.wait_over()
+                threading.Timer(0.1 * SLOW, origin.go.set).start()
+                s.send(data)
+                s.send(end=True)
+                wait_for(lambda: len(got) == 2, "the tunnel's end")
+        assert got[0] == "end" and got[1] == data
+
+
+def test_a_tunnel_that_breaks_behind_its_end(start_proxy):
+    """The origin ends its direction and is gone: the next bytes find that out, and the client is told."""
+    def script(conn, origin):
+        conn.send(switching(conn.request_head()))
+
+    with Origin(script) as origin:
+        proxy = start_proxy([service("web", [origin.address])])
+        with proxy.client() as c:
+            ask(c)
+            assert c.response_head().status == 101 and c.closed() == "end"
+
+            def sent():
+                try:
+                    c.send(b"x" * 1000)
+                except OSError:
+                    return True
+                return False
+
+            wait_for(sent, "a reset")
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
