@@ -332,6 +332,10 @@ static void down_more(struct sn_exchange *x)
 		if (n <= 0)
 			client_ended(x, n == 0);
 	}
+	/* its end came with the last of the body, or before that was read: there is no second edge
+	 */
+	if (c->x == x && client_gone(c))
+		sn_conn_close(c, true);
 }
 
 /* --- the response -------------------------------------------------------------------------------
@@ -476,8 +480,7 @@ static void exchange_event(struct sn_conn *c, unsigned events)
 		return;
 	if (!x->req_done)
 		down_more(x);
-	/* also when the end came with the last of the body: there is no second edge */
-	if (c->x == x && client_gone(c))
+	else if (client_gone(c))
 		sn_conn_close(c, true);
 }
 

@@ -73,6 +73,23 @@ def test_a_client_that_leaves_with_the_last_of_a_body(start_proxy):
         wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
 
 
+@needs_http2
+def test_a_client_that_leaves_before_there_is_an_upstream(start_proxy):
+    """Its end comes while the request waits for the upstream's SETTINGS: it is seen behind the body."""
+    go = threading.Event()
+
+    with Recording("h2", lambda ex: ex.aborted(), on_connection=lambda conn: go.wait(20)) as origin:
+        proxy = start_proxy([origin.service()])
+        c = proxy.client()
+        c.send(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 6\r\n\r\nabc")
+        wait_for(lambda: origin.connections, "the upstream's connection")
+        c.send(b"def")
+        c.close()
+        assert proxy.metric("tcp_open_connections") == 1  # behind what the worker had to do by then
+        go.set()
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the request to be given up")
+
+
 def test_a_client_that_leaves_with_its_head(start_proxy):
     """The same for a request without a body, whose end comes along with it."""
     with Origin(lambda conn, origin: (conn.request_head(), conn.closed())) as origin:
