@@ -449,8 +449,11 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 		sn_h2_trim(c->h2->conn.h2);
 		c->h2->trimmed = true;
 		sn_loop_timer(c->w->loop, &c->timer, idle - TRIM_AFTER_MS);
+	} else if (c->h2->leaving) { /* answers that nobody takes: no window for them */
+		sn_conn_close(c, true);
 	} else {
 		sn_down_h2_leave(c);
+		sn_loop_timer(c->w->loop, &c->timer, idle);
 	}
 }
 

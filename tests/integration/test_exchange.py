@@ -8,7 +8,7 @@ import threading
 
 from exchange import Recording, connect, serve
 from harness import Closed, Origin, SLOW, pattern, service, wait_for
-from http2 import REFUSED_STREAM, needs_http2
+from http2 import REFUSED_STREAM, S_WINDOW, H2Client, needs_http2
 
 
 @contextlib.contextmanager
@@ -168,3 +168,14 @@ def test_a_second_try_behind_a_swap(start_proxy):
             assert ex.head().status == 200 and ex.rest() == b"ok\n"
             assert other.request().status == 200
         assert len(old.exchanges) == 1 and len(new.exchanges) == 2
+
+
+@needs_http2
+def test_answers_that_nobody_takes(start_proxy, origin):
+    """Short answers wait for windows that the client never opens: its connection ends as an idle one does."""
+    proxy = start_proxy([service("web", [origin.address])], timeouts={"idle": "300ms", "header": "900ms"})
+    with H2Client(proxy.port, settings={S_WINDOW: 0}) as c:
+        asked = [c.request() for _ in range(20)]
+        for s in asked:
+            s.wait_head()
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the connection's end")
