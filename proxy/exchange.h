@@ -147,6 +147,7 @@ struct sn_exchange {
 	size_t waiting_mark; /* down->waiting when progress was looked at */
 	uint64_t start_ns, try_ns;
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
+	char grpc_timeout[12];	  /* as it is passed on */
 	struct sn_timer deadline; /* of the whole request */
 	struct sn_timer progress; /* of its bodies (HTTP/2 client) */
 	union {

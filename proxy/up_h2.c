@@ -25,7 +25,7 @@ static uint64_t left_ms(const struct sn_exchange *x)
 }
 
 /* What is left of the caller's patience, never more than it said (gRPC's deadline propagation). */
-static void tell_grpc_timeout(struct sn_exchange *x, char text[12])
+static void tell_grpc_timeout(struct sn_exchange *x)
 {
 	struct sn_headers *hs = &x->req.headers;
 	uint64_t passed = sn_loop_now_ns(x->w->loop) - x->start_ns, ms = left_ms(x), ns;
@@ -38,25 +38,27 @@ static void tell_grpc_timeout(struct sn_exchange *x, char text[12])
 		ns = ms * 1000000;
 	for (i = 0; i < hs->n; i++)
 		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("grpc-timeout")))
-			hs->v[i].value = sn_slice(text, sn_grpc_timeout_format(ns, text));
+			hs->v[i].value = sn_slice(x->grpc_timeout,
+						  sn_grpc_timeout_format(ns, x->grpc_timeout));
 }
 
-/* Extended CONNECT has no key (RFC 8441 5). */
-static void drop_key(struct sn_headers *hs)
+/* Extended CONNECT has no key (RFC 8441 5); another try may be of HTTP/1, which has. */
+static void hide_key(struct sn_headers *hs, bool hidden)
 {
 	uint32_t i;
 
 	for (i = 0; i < hs->n; i++)
 		if (sn_slice_ieq(hs->v[i].name, SN_SLICE("sec-websocket-key")))
-			hs->v[i].flags |= SN_HDR_DROPPED;
+			hs->v[i].flags = (uint8_t)(hidden ? hs->v[i].flags | SN_HDR_DROPPED
+							  : hs->v[i].flags & ~SN_HDR_DROPPED);
 }
 
 static int put_head(struct sn_exchange *x)
 {
 	struct sn_up_h2_state *u = &x->u2;
 	struct sn_headers *hs = &x->req.headers;
-	bool was_h1 = x->req.major == 1 || x->hop.was_h1;
-	char timeout[12], hop[SN_HOP_TEXT];
+	bool was_h1 = x->req.major == 1 || x->hop.was_h1, websocket;
+	char hop[SN_HOP_TEXT];
 	uint32_t n = hs->n;
 	int rc;
 
@@ -68,16 +70,19 @@ static int put_head(struct sn_exchange *x)
 		}
 		x->req.upgrade = false; /* an upgrade is an offer: it may be passed over */
 	}
-	if (x->req.upgrade && sn_websocket_is(x->req.upgrade_to))
-		drop_key(hs);
+	websocket = x->req.upgrade && sn_websocket_is(x->req.upgrade_to);
+	if (websocket)
+		hide_key(hs, true);
 	if (x->mesh)
 		sn_hop_tell(hs, &x->hop, was_h1, left_ms(x), sn_slice_cstr(x->w->boot->instance),
 			    hop);
 	if (x->grpc)
-		tell_grpc_timeout(x, timeout);
+		tell_grpc_timeout(x);
 	rc = sn_h2_submit_request(u->h2, &x->req,
 				  x->req.framing == SN_FRAMING_NONE && !x->req.upgrade, x, &u->s);
 	hs->n = n;
+	if (websocket)
+		hide_key(hs, false);
 	if (rc) {
 		u->s = NULL;
 		if (rc == -SN_ENOMEM)

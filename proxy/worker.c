@@ -155,7 +155,8 @@ static void free_cluster(void *p)
 	free(c);
 }
 
-/* Clusters of services that went away give up their pools; requests in flight keep theirs. */
+/* Clusters of services that went away give up their pools; requests in flight keep theirs, and the
+ * cluster until a later change finds it empty. */
 static void forget_old_clusters(struct sn_worker *w)
 {
 	struct sn_map_entry *e, *next;
@@ -166,8 +167,13 @@ static void forget_old_clusters(struct sn_worker *w)
 
 		next = sn_map_next(e);
 		name = sn_slice_cut(&name, '\n');
-		if (!sn_snapshot_by_name(w->snap, name))
-			sn_balance_update(c->balance, NULL, 0, sn_loop_now_ns(w->loop));
+		if (sn_snapshot_by_name(w->snap, name))
+			continue;
+		sn_balance_update(c->balance, NULL, 0, sn_loop_now_ns(w->loop));
+		if (sn_balance_is_empty(c->balance)) {
+			sn_map_take(&w->clusters, key);
+			free_cluster(c);
+		}
 	}
 }
 

@@ -104,6 +104,8 @@ static void read_some(struct sn_h2conn *c)
 	sn_loop_iobuf_put(l, buf);
 	if (c->s->may_read && !c->failed)
 		sn_loop_timer(l, &c->again, 0);
+	if (c->was_read)
+		c->was_read(c);
 }
 
 static void on_again(struct sn_timer *t, uint64_t now_ms)

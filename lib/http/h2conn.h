@@ -21,7 +21,8 @@ struct sn_h2conn {
 	struct sn_task flush;
 	struct sn_timer again; /* reads that another turn goes on with */
 	sn_h2conn_dead_fn dead;
-	int failed; /* feed has failed: write the GOAWAY, then dead */
+	void (*was_read)(struct sn_h2conn *c); /* the owner's, may be NULL: events have been told */
+	int failed;			       /* feed has failed: write the GOAWAY, then dead */
 };
 
 /* @h2 is owned from now on. */

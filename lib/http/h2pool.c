@@ -22,6 +22,9 @@
 
 #define RETIRE_MS 10000
 #define RETIRE_REQUESTS 1000
+/* While a connection is being made, so many may wait for it beside those that max_pending allows:
+ * it is going to take about as many. */
+#define COMING_MAX 1000
 #define PING_AFTER_MS 10000
 #define PONG_WITHIN_MS 3000
 
@@ -258,6 +261,18 @@ void sn_h2pool_kick(struct sn_h2 *h2)
 /* --- making links -------------------------------------------------------------------------------
  */
 
+static void on_open(struct link *l);
+
+/* A peer that takes none for now, or goes away at once, has the greeting's time to change its mind:
+ * more links to it would be no better. */
+static void on_read(struct sn_h2conn *c)
+{
+	struct link *l = sn_container_of(c, struct link, conn);
+
+	if (l->state == GREETING && sn_h2_settings_seen(c->h2) && sn_h2_can_open(c->h2))
+		on_open(l);
+}
+
 static int greet(struct link *l)
 {
 	struct sn_h2pool *p = l->pool;
@@ -267,6 +282,7 @@ static int greet(struct link *l)
 		return -SN_ENOMEM;
 	l->state = GREETING;
 	sn_h2conn_init(&l->conn, &l->s, h2, p->frames, on_dead);
+	l->conn.was_read = on_read;
 	sn_loop_timer(p->loop, &l->idle, p->set.pool.connect_timeout_ms);
 	sn_h2conn_kick(&l->conn);
 	return 0;
@@ -301,10 +317,6 @@ static void on_stream(struct sn_stream *s, unsigned events)
 		}
 	}
 	sn_h2conn_event(&l->conn, events);
-	/* A peer that takes none for now, or goes away at once, has the greeting's time to change
-	 * its mind: more links to it would be no better. */
-	if (l->state == GREETING && sn_h2_settings_seen(l->conn.h2) && sn_h2_can_open(l->conn.h2))
-		on_open(l);
 }
 
 static int dial(struct sn_h2pool *p)
@@ -426,7 +438,7 @@ int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **re
 		*ret_h2 = use(p, l);
 		return 0;
 	}
-	if (p->n_waiters >= p->set.pool.max_pending + 1000)
+	if (p->n_waiters >= p->set.pool.max_pending + COMING_MAX)
 		return -SN_ELIMIT;
 	if (p->n_coming == 0) {
 		if (p->n_links < p->set.pool.max_connections) {

@@ -182,6 +182,11 @@ size_t sn_balance_count(const struct sn_balance *b)
 	return b->n;
 }
 
+bool sn_balance_is_empty(const struct sn_balance *b)
+{
+	return b->n == 0 && b->leaving == 0;
+}
+
 struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i)
 {
 	return i < b->n ? b->set[i] : NULL;

@@ -48,6 +48,8 @@ struct sn_balance_item {
 int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
 		      uint64_t now_ns);
 size_t sn_balance_count(const struct sn_balance *b);
+/* No endpoints, and none that left with requests in flight. */
+bool sn_balance_is_empty(const struct sn_balance *b);
 struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i);
 
 /* Chooses and counts one request in flight; NULL when the set is empty. @avoid (may be NULL): not
