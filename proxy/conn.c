@@ -23,6 +23,24 @@ static void free_conn(struct sn_task *t)
 	free(c);
 }
 
+int sn_conn_count_bytes(const struct sn_conn *c, struct sn_stats *into)
+{
+	const struct sn_stats_block *own = c->tcp_stats;
+	struct sn_stats_block *b;
+
+	if (!own) {
+		into->rx_bytes[sn_conn_dir(c)] += c->d.rx_bytes;
+		into->tx_bytes[sn_conn_dir(c)] += c->d.tx_bytes;
+		return 0;
+	}
+	b = sn_stats_block(into, own->direction, own->service, own->route, own->rule, own->backend);
+	if (!b)
+		return -SN_ENOMEM;
+	b->tcp_rx += c->d.rx_bytes;
+	b->tcp_tx += c->d.tx_bytes;
+	return 0;
+}
+
 void sn_conn_close(struct sn_conn *c, bool reset)
 {
 	struct sn_worker *w = c->w;
@@ -39,8 +57,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	sn_input_drop(&c->in, w->loop);
 	sn_loop_timer_cancel(w->loop, &c->timer);
 	w->stats.tcp_close[sn_conn_dir(c)]++;
-	w->stats.rx_bytes[sn_conn_dir(c)] += c->d.rx_bytes;
-	w->stats.tx_bytes[sn_conn_dir(c)] += c->d.tx_bytes;
+	(void)sn_conn_count_bytes(c, &w->stats);
 	sn_stream_close(&c->d, reset);
 	sn_list_del(&c->link);
 	sn_trim_note(&w->trim, --w->n_connections);

@@ -46,9 +46,10 @@ struct sn_conn {
 	/* TCP: the other side and the relay between them */
 	struct sn_stream *u;
 	struct sn_relay *relay;
-	bool silent_dial; /* u was dialled for a client that had said nothing */
-	bool got_request; /* at least one head has been parsed */
-	bool parsing;	  /* down_h1's loop over heads is running */
+	struct sn_stats_block *tcp_stats; /* of the service that its bytes go to; NULL: HTTP */
+	bool silent_dial;		  /* u was dialled for a client that had said nothing */
+	bool got_request;		  /* at least one head has been parsed */
+	bool parsing;			  /* down_h1's loop over heads is running */
 };
 
 static inline struct sn_conn *sn_conn_of(struct sn_list *link)
@@ -65,6 +66,8 @@ void sn_conn_close(struct sn_conn *c, bool reset);
 void sn_conn_end(struct sn_conn *c, bool linger);
 /* The process wants to end: closes if idle, else after the current request. @force: now. */
 void sn_conn_wind_up(struct sn_conn *c, bool force);
+/* Adds its bytes so far to @into. */
+int sn_conn_count_bytes(const struct sn_conn *c, struct sn_stats *into);
 /* The client's stream has something. */
 void sn_conn_event(struct sn_conn *c, unsigned events);
 /* Readiness went off: what comes in is asked to go elsewhere. */

@@ -124,6 +124,8 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		if (!to)
 			return -SN_ENOMEM;
 		to->requests += b->requests;
+		to->tcp_rx += b->tcp_rx;
+		to->tcp_tx += b->tcp_tx;
 		for (i = 0; i < b->n_codes; i++) {
 			struct sn_stats_code *c = code_of(to, b->codes[i].status, b->codes[i].grpc);
 
@@ -193,7 +195,8 @@ static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
 		const struct sn_stats_block *b = sn_map_value(e);
 
 		n = labels_of(b, l);
-		sn_metrics_u64(out, "request_total", l, n, b->requests);
+		if (b->requests)
+			sn_metrics_u64(out, "request_total", l, n, b->requests);
 	}
 	sn_metrics_family(out, "response_total", "counter", "Responses, by what became of them.");
 	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e))
@@ -204,7 +207,8 @@ static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
 		const struct sn_stats_block *b = sn_map_value(e);
 
 		n = labels_of(b, l);
-		sn_metrics_latency_ms(out, "response_latency_ms", l, n, &b->latency);
+		if (b->latency.count)
+			sn_metrics_latency_ms(out, "response_latency_ms", l, n, &b->latency);
 	}
 }
 
@@ -216,6 +220,23 @@ static void by_direction(struct sn_buf *out, const char *name, const char *type,
 	sn_metrics_family(out, name, type, help);
 	sn_metrics_u64(out, name, &out_l, 1, v[0]);
 	sn_metrics_u64(out, name, &in_l, 1, v[1]);
+}
+
+/* Bytes of HTTP connections, and of relayed ones by the service that they went to. */
+static void render_bytes(const struct sn_stats *s, struct sn_buf *out, const char *name,
+			 const char *help, const uint64_t v[2], bool tx)
+{
+	struct sn_map_entry *e;
+
+	by_direction(out, name, "counter", help, v);
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+		struct sn_metrics_label l[] = {{"direction", b->direction},
+					       {"dst_service", b->service}};
+
+		if (b->tcp_rx || b->tcp_tx)
+			sn_metrics_u64(out, name, l, 2, tx ? b->tcp_tx : b->tcp_rx);
+	}
 }
 
 void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
@@ -234,10 +255,10 @@ void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 	by_direction(out, "tcp_open_total", "counter", "Connections accepted.", s->tcp_open);
 	by_direction(out, "tcp_close_total", "counter", "Connections closed.", s->tcp_close);
 	by_direction(out, "tcp_open_connections", "gauge", "Connections open now.", open);
-	by_direction(out, "tcp_read_bytes_total", "counter", "Bytes read from clients.",
-		     s->rx_bytes);
-	by_direction(out, "tcp_write_bytes_total", "counter", "Bytes written to clients.",
-		     s->tx_bytes);
+	render_bytes(s, out, "tcp_read_bytes_total", "Bytes read from clients.", s->rx_bytes,
+		     false);
+	render_bytes(s, out, "tcp_write_bytes_total", "Bytes written to clients.", s->tx_bytes,
+		     true);
 	by_direction(out, "sennit_relayed_total", "counter", "Connections relayed as bytes.",
 		     s->relayed);
 	sn_metrics_family(out, "sennit_accept_paused_total", "counter",

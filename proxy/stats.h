@@ -22,6 +22,7 @@ struct sn_stats_code {
 struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
 	uint64_t requests;
+	uint64_t tcp_rx, tcp_tx;     /* of connections that are relayed as bytes */
 	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
 	uint32_t n_codes, cap_codes, recent;
 	struct sn_histo latency;

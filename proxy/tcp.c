@@ -46,6 +46,8 @@ void sn_tcp_undial(struct sn_conn *c)
 		return;
 	u = up(c->u);
 	end_endpoint(u, SN_TRY_CANCELLED);
+	if (c->state == SN_CONN_SNIFF)
+		c->tcp_stats = NULL; /* it may be HTTP after all */
 	sn_stream_close(&u->s, c->state == SN_CONN_SNIFF);
 	sn_loop_defer(c->w->loop, &u->release, free_upstream);
 	c->u = NULL;
@@ -134,6 +136,11 @@ static bool dial_target(struct sn_conn *c)
 		give_up(c, t.reason, t.detail);
 		return false;
 	}
+	c->tcp_stats = sn_stats_block(&c->w->stats, sn_conn_dir(c) ? "inbound" : "outbound",
+				      t.kind == SN_TARGET_SERVICE ? t.svc->name
+				      : sn_conn_dir(c)		  ? "self"
+								  : "passthrough",
+				      "", "", t.kind == SN_TARGET_SERVICE ? t.svc->name : "");
 	if (sn_worker_is_full(c->w)) {
 		give_up(c, SN_REFUSE_OVERLOAD, "limits.memory is reached");
 		return false;

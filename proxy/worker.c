@@ -485,6 +485,8 @@ static void copy_stats(struct sn_task *t)
 	for (i = 0; i < q->w->n_listens; i++)
 		q->copy.accept_paused += q->w->listens[i].listener.paused_total;
 	q->rc = sn_stats_add(&q->copy, &q->w->stats);
+	sn_list_each(&q->w->connections, at, next) if (q->rc == 0) q->rc =
+		sn_conn_count_bytes(sn_conn_of(at), &q->copy);
 	pthread_mutex_lock(&q->lock);
 	q->done = true;
 	pthread_cond_signal(&q->cond);

@@ -297,6 +297,25 @@ def test_relay_reset(start_proxy, who):
                 assert ended == ["reset"]
 
 
+def test_bytes_are_counted_by_service(start_proxy):
+    """Also while the connection is open: some live for days."""
+    def echo(conn, _):
+        conn.send(conn.take(5) * 2)
+        conn.closed()
+
+    with Origin(echo) as origin:
+        proxy = start_proxy([service("web", [origin.address])], edit=pinned("opaque"))
+        with proxy.client() as c:
+            c.send(b"hello")
+            assert c.take(10) == b"hellohello"
+            assert proxy.metric("tcp_read_bytes_total", dst_service="web") == 5
+            assert proxy.metric("tcp_write_bytes_total", dst_service="web") == 10
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the connection to close")
+        assert proxy.metric("tcp_read_bytes_total") == proxy.metric("tcp_read_bytes_total", dst_service="web") == 5
+        assert proxy.metric("request_total") == 0
+
+
+
 def test_relay_idle_limit(start_proxy):
     """timeouts.opaqueIdle ends it, either direction's bytes put it off; without it silence is allowed."""
     with Origin(echo) as origin:
