@@ -297,6 +297,32 @@ void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned st
 	try_once(x);
 }
 
+void sn_exchange_not_connected(struct sn_exchange *x, int code)
+{
+	switch (code) {
+	case -SN_ETIMEOUT:
+		sn_exchange_try_failed(x, true, 504, SN_REFUSE_CONNECT,
+				       "the connect timeout has passed");
+		break;
+	case -SN_EPROTO:
+		sn_exchange_try_failed(x, true, 502, SN_REFUSE_UPSTREAM,
+				       "the upstream does not speak HTTP/2");
+		break;
+	case -SN_ELIMIT:
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
+				   "too many requests wait for a connection");
+		break;
+	case -SN_ENOMEM:
+	case -SN_ESYS:
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
+				   "no descriptor or memory for a connection");
+		break;
+	default:
+		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT, "cannot connect");
+		break;
+	}
+}
+
 /* What was handed on in an earlier try. Returns 0, or negative: the try has failed. */
 static int send_again(struct sn_exchange *x)
 {
@@ -344,7 +370,7 @@ static void finished(struct sn_exchange *x)
 /* Only HTTP/2 says of a request with a body that it was not processed. */
 int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
 {
-	if (x->tunnel || x->resp_seen || x->up != &sn_up_h2)
+	if (x->tunnel || x->resp_seen || x->up != &sn_up_h2 || sn_worker_is_tight(x->w))
 		sn_replay_lose(&x->replay);
 	else
 		sn_replay_keep(&x->replay, iov, n_iov, x->w->limits.buffer_bytes);

@@ -175,6 +175,10 @@ void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_
 void sn_exchange_abort(struct sn_exchange *x);
 /* The upstream's side: the connection is there. Sends head, body so far, and flushes. */
 void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exchange *x));
+/* ... or it is not, for the reason that a pool gives (-SN_ETIMEOUT, -SN_ECONN, -SN_EPROTO: the peer
+ * does not speak HTTP/2; -SN_ELIMIT: too many wait; -SN_ENOMEM, -SN_ESYS): tries again or refuses.
+ */
+void sn_exchange_not_connected(struct sn_exchange *x, int code);
 /* The upstream's side has a head (checked). Passes it on. Returns 0, or negative: gone. */
 int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head);
 /* The upstream's side has read the response's end, and flushed nothing yet. */

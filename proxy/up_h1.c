@@ -69,17 +69,10 @@ static void on_ready(struct sn_waiter *w, struct sn_upstream *conn, int code)
 	struct sn_exchange *x = sn_container_of(w, struct sn_exchange, u1.waiter);
 
 	x->u1.waiting = false;
-	if (conn) {
+	if (conn)
 		connected(x, conn);
-		return;
-	}
-	sn_exchange_try_failed(x, true,
-			       code == -SN_ETIMEOUT ? 504
-			       : code == -SN_ELIMIT ? 503
-						    : 502,
-			       SN_REFUSE_CONNECT,
-			       code == -SN_ETIMEOUT ? "the connect timeout has passed"
-						    : "cannot connect");
+	else
+		sn_exchange_not_connected(x, code);
 }
 
 static void up_start(struct sn_exchange *x)
@@ -97,13 +90,8 @@ static void up_start(struct sn_exchange *x)
 		connected(x, conn);
 	else if (rc == -SN_EAGAIN)
 		u->waiting = true;
-	else if (rc == -SN_ECONN)
-		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT,
-				       "cannot connect (it failed just now)");
 	else
-		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
-				   rc == -SN_ELIMIT ? "too many requests wait for a connection"
-						    : "no descriptor or memory for a connection");
+		sn_exchange_not_connected(x, rc);
 }
 
 /* --- the request --------------------------------------------------------------------------------

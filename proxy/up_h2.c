@@ -101,15 +101,10 @@ static void on_ready(struct sn_h2_waiter *w, struct sn_h2 *h2, int code)
 
 	x->u2.waiting = false;
 	x->u2.h2 = h2;
-	if (h2) {
+	if (h2)
 		sn_exchange_connected(x, put_head);
-		return;
-	}
-	sn_exchange_try_failed(x, true, code == -SN_ETIMEOUT ? 504 : 502,
-			       code == -SN_EPROTO ? SN_REFUSE_UPSTREAM : SN_REFUSE_CONNECT,
-			       code == -SN_ETIMEOUT ? "the connect timeout has passed"
-			       : code == -SN_EPROTO ? "the upstream does not speak HTTP/2"
-						    : "cannot connect");
+	else
+		sn_exchange_not_connected(x, code);
 }
 
 static void up_start(struct sn_exchange *x)
@@ -126,13 +121,8 @@ static void up_start(struct sn_exchange *x)
 		sn_exchange_connected(x, put_head);
 	else if (rc == -SN_EAGAIN)
 		u->waiting = true;
-	else if (rc == -SN_ECONN)
-		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT,
-				       "cannot connect (it failed just now)");
 	else
-		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
-				   rc == -SN_ELIMIT ? "too many requests wait for a connection"
-						    : "no descriptor or memory for a connection");
+		sn_exchange_not_connected(x, rc);
 }
 
 static void up_release(struct sn_exchange *x, bool complete)

@@ -384,14 +384,20 @@ bool sn_worker_is_full(struct sn_worker *w)
 
 	if (w->limits.memory == 0)
 		return false;
-	if (now - w->measured_ms < MEASURE_MS && w->measured_ms)
+	if (now - w->measured_ms < (w->tight ? 1 : MEASURE_MS) && w->measured_ms)
 		return w->full;
 	mi = mallinfo2();
 	w->measured_ms = now;
 	w->full = mi.uordblks + mi.hblkhd > w->limits.memory;
+	w->tight = mi.uordblks + mi.hblkhd > w->limits.memory / 2;
 	if (w->full)
 		sn_trim_ask(&w->trim);
 	return w->full;
+}
+
+bool sn_worker_is_tight(struct sn_worker *w)
+{
+	return sn_worker_is_full(w) || w->tight;
 }
 
 /* --- the end ------------------------------------------------------------------------------------

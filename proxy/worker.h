@@ -61,7 +61,7 @@ struct sn_worker {
 	uint32_t n_requests; /* in flight */
 	struct sn_trim trim;
 	uint64_t measured_ms;	/* when memory was looked at */
-	bool full;		/* limits.memory was reached then */
+	bool full, tight;	/* limits.memory was reached then, or half of it */
 	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
 	struct sn_map direct;	/* address -> struct sn_peer: traffic to original destinations */
 	struct sn_timer sweep;	/* of unused direct peers */
@@ -105,8 +105,10 @@ struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e);
 struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to);
 /* The service that a listener is pinned to; NULL: it is not, or the service is gone. */
 const struct sn_service *sn_listen_pinned(struct sn_listen *l);
-/* limits.memory is reached: no new work. Looks at most every 10 ms. */
+/* limits.memory is reached: no new work. Looks at most every 10 ms, closer to it every ms. */
 bool sn_worker_is_full(struct sn_worker *w);
+/* Half of it is: nothing is kept that is not needed. */
+bool sn_worker_is_tight(struct sn_worker *w);
 /* Called when a connection has gone or become idle while stopping. */
 void sn_worker_check_done(struct sn_worker *w);
 /* True for any of our own listening addresses. */
