@@ -13,9 +13,6 @@ static int refuse(struct sn_h1__cursor *c, const char *reason)
 	return sn_h1__refuse(c, 400, reason);
 }
 
-/* As net/sniff has it; RFC 9110 15.6.2 wants 501 for a method that is longer than any known. */
-#define METHOD_MAX 32
-
 /* "http://authority[/path]" -> authority and path. Only http and https have an authority here. */
 static int absolute_form(struct sn_h1__cursor *c, struct sn_request *req)
 {
@@ -72,7 +69,7 @@ static int method(struct sn_h1__cursor *c, struct sn_request *req)
 	}
 	while (p < end && sn_char_is(*p, SN_CH_TOKEN))
 		p++;
-	if (p - start > METHOD_MAX)
+	if (p - start > SN_METHOD_BYTES_MAX)
 		return sn_h1__refuse(c, 501, "method-too-long");
 	if (p == end)
 		return -SN_EMORE;

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/num.h"
 #include "http/chars.h"
+#include "http/names.h"
 #include "http/url.h"
 
 enum seen {
@@ -226,7 +227,7 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 	h = &f->v[f->n];
 	*h = (struct sn_header){.name = at_offset(at, name.n),
 				.value = at_offset(at + name.n + 2, value.n),
-				.id = (uint8_t)sn_hdr_lookup(name)};
+				.id = (uint8_t)sn_names_find(name)};
 	p = put(f->text.data + f->text.end, name.p, name.n);
 	p = put(p, ": ", 2);
 	p = put(p, value.p, value.n);
@@ -385,7 +386,7 @@ static int check_pseudo(struct sn_h2_fields *f, struct sn_request *req)
 
 	if (!(f->seen & SEEN_METHOD))
 		return refuse(f, "missing-pseudo");
-	if (!sn_token_valid(f->method))
+	if (!sn_token_valid(f->method) || f->method.n > SN_METHOD_BYTES_MAX)
 		return refuse(f, "bad-method");
 	req->method_text = f->method;
 	req->method = sn_method_lookup(f->method);

@@ -122,6 +122,8 @@ struct sn_response {
 
 /* Id of a header name, without case. */
 enum sn_hdr_id sn_hdr_lookup(struct sn_slice name);
+/* A method is no longer than this: longer than any known. */
+#define SN_METHOD_BYTES_MAX 32
 /* Exact, case-sensitive, as methods are. */
 enum sn_method sn_method_lookup(struct sn_slice text);
 const char *sn_method_name(enum sn_method m);

@@ -117,6 +117,8 @@ bool sn_service_usable(const struct sn_index *idx, const struct sn_object *s)
 	return sn_val_len(sn_val_get(spec, "selector")) > 0;
 }
 
+#define NOT_A_PORT (-1) /* no Service has it */
+
 static bool has_port(const struct sn_object *s, int64_t port)
 {
 	const struct sn_val *ports = sn_val_path(s->val, "spec.ports");
@@ -132,9 +134,13 @@ static struct sn_ref resolve(const struct sn_index *idx, const struct sn_object 
 			     const struct sn_val *ref)
 {
 	const char *group = sn_val_str(sn_val_get(ref, "group"), "");
+	const struct sn_val *port = sn_val_get(ref, "port");
 	struct sn_ref r = {.ns = sn_val_str(sn_val_get(ref, "namespace"), o->ns),
 			   .name = sn_val_str(sn_val_get(ref, "name"), ""),
-			   .port = sn_val_int(sn_val_get(ref, "port"), 0)};
+			   .port = port ? sn_val_int(port, NOT_A_PORT) : 0};
+
+	if (port && r.port == 0)
+		r.port = NOT_A_PORT;
 
 	if ((group[0] && strcmp(group, "core") != 0) ||
 	    strcmp(sn_val_str(sn_val_get(ref, "kind"), "Service"), "Service") != 0) {

@@ -158,6 +158,9 @@ static void test_refused(void **state)
 		{":method: GET\n:scheme: http\n:path: /\n", "no-authority"},
 		{":method: G T\n:scheme: http\n:path: /\n:authority: a\n", "bad-method"},
 		{":method: \n:scheme: http\n:path: /\n:authority: a\n", "bad-method"},
+		{":method: ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG\n:scheme: http\n:path: /\n"
+		 ":authority: a\n",
+		 "bad-method"},
 		{":method: GET\n:scheme: ftp\n:path: /\n:authority: a\n", "bad-scheme"},
 		{":method: GET\n:scheme: \n:path: /\n:authority: a\n", "bad-scheme"},
 		{":method: GET\n:scheme: http\n:path: \n:authority: a\n", "bad-path"},
