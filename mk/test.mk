@@ -68,9 +68,9 @@ check: ## install what is missing, then everything that proves a change: unit, c
 .PHONY: check
 
 check-asan: ## unit, corpus and integration under ASan and UBSan
-	@$(MAKE) --no-print-directory SAN=asan check-tests
+	@SENNIT_SLOW=3 $(MAKE) --no-print-directory SAN=asan check-tests
 check-tsan: ## the same under TSan
-	@$(MAKE) --no-print-directory SAN=tsan check-unit check-integration
+	@SENNIT_SLOW=3 $(MAKE) --no-print-directory SAN=tsan check-unit check-integration
 check-valgrind: ## the codecs' units and a short integration run under valgrind
 	@tools/install-deps build test valgrind
 	@$(MAKE) --no-print-directory all $(UNIT_http) $(UNIT_base)

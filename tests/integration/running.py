@@ -15,11 +15,13 @@ import time
 import urllib.request
 
 BIN = pathlib.Path(os.environ.get("SENNIT_BIN", "build/bin")).resolve()
+SLOW = float(os.environ.get("SENNIT_SLOW", "1"))
 SANITIZED = any(d in BIN.parts for d in ("asan", "tsan", "valgrind"))  # then memory use says nothing
 
 
 def wait_for(condition, seconds=10, what="the condition"):
-    """Polls until condition() is true; its value is returned."""
+    """Polls until condition() is true; its value is returned. SENNIT_SLOW=4 makes it four times as patient."""
+    seconds *= SLOW
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -537,7 +537,9 @@ def test_bookmarks_move_the_version_on(api, start):
     version = str(api.version + 50)
     api.version += 60
     api.send("meshroutes", {"type": "BOOKMARK", "object": {"kind": "MeshRoute", "metadata": {"resourceVersion": version}}})
-    wait_for(lambda: op.metric('sennit_kube_events_total{kind="MeshRoute"') >= 0, what="metrics")
+    seen = op.metric('sennit_kube_unknown_events_total{kind="MeshRoute"')
+    api.send("meshroutes", {"type": "MARK", "object": {}})  # counted when what came before it has been read
+    wait_for(lambda: op.metric('sennit_kube_unknown_events_total{kind="MeshRoute"') > seen, what="the bookmark to be read")
     api.send("meshroutes", None)  # the connection breaks
     wait_for(lambda: any(r[3].get("resourceVersion") == version for r in api.made("GET", "/meshroutes")),
              what="a watch from the bookmark")
