@@ -39,7 +39,8 @@ struct link {
 	struct sn_timer idle;  /* without requests; the greeting's time before that */
 	struct sn_timer watch; /* with requests: is the peer alive? */
 	struct sn_task settle, release;
-	uint64_t retire_ms, rx_at_watch;
+	uint64_t retire_ms;
+	uint64_t read_ms, ping_ms; /* when something came last, and when we asked */
 	uint32_t n_requests;
 	bool pinged;
 };
@@ -176,33 +177,30 @@ static void on_idle(struct sn_timer *t, uint64_t now_ms)
 		fail(l, -SN_ETIMEOUT);
 }
 
-static void watch(struct link *l, uint64_t ms)
-{
-	l->rx_at_watch = l->s.rx_bytes;
-	sn_loop_timer(l->pool->loop, &l->watch, ms);
-}
-
+/* Is the peer alive? Asked when nothing has come for a while, and there is something to come. */
 static void on_watch(struct sn_timer *t, uint64_t now_ms)
 {
 	struct link *l = sn_container_of(t, struct link, watch);
-	bool silent = l->s.rx_bytes == l->rx_at_watch;
+	struct sn_loop *loop = l->pool->loop;
+	uint64_t silent_ms = now_ms - l->read_ms;
 
-	(void)now_ms;
 	if (sn_h2_n_streams(l->conn.h2) == 0) {
 		if (!sn_timer_is_set(&l->idle)) /* it was taken, and then not used */
-			sn_loop_timer(l->pool->loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
+			sn_loop_timer(loop, &l->idle, l->pool->set.pool.idle_timeout_ms);
 		return;
 	}
-	if (!silent) {
+	if (l->pinged && l->read_ms >= l->ping_ms)
 		l->pinged = false;
-		watch(l, PING_AFTER_MS);
-	} else if (l->pinged) {
+	if (l->pinged) {
 		fail(l, -SN_ETIMEOUT);
+	} else if (silent_ms < PING_AFTER_MS) {
+		sn_loop_timer(loop, &l->watch, PING_AFTER_MS - silent_ms);
 	} else {
 		l->pinged = true;
+		l->ping_ms = now_ms;
 		sn_h2_ping(l->conn.h2);
 		sn_h2conn_kick(&l->conn);
-		watch(l, PONG_WITHIN_MS);
+		sn_loop_timer(loop, &l->watch, PONG_WITHIN_MS);
 	}
 }
 
@@ -269,6 +267,7 @@ static void on_read(struct sn_h2conn *c)
 {
 	struct link *l = sn_container_of(c, struct link, conn);
 
+	l->read_ms = sn_loop_now_ms(l->pool->loop);
 	if (l->state == GREETING && sn_h2_settings_seen(c->h2) && sn_h2_can_open(c->h2))
 		on_open(l);
 }
@@ -368,7 +367,8 @@ static struct sn_h2 *use(struct sn_h2pool *p, struct link *l)
 	sn_loop_timer_cancel(p->loop, &l->idle);
 	if (!sn_timer_is_set(&l->watch)) {
 		l->pinged = false;
-		watch(l, PING_AFTER_MS);
+		l->read_ms = sn_loop_now_ms(p->loop); /* from now on something is due */
+		sn_loop_timer(p->loop, &l->watch, PING_AFTER_MS);
 	}
 	if (p->set.pool.cluster_address) { /* in turn */
 		sn_list_del(&l->all);
