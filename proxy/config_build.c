@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoded document -> what the program uses: addresses parsed, names resolved to services, routes
- * compiled. What needs more than one key to be judged is judged here. */
+ * compiled (config_routes.c). What needs more than one key to be judged is judged here. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,16 +9,7 @@
 #include "base/num.h"
 #include "proxy/config_int.h"
 
-struct build {
-	struct sn_conf_ctx *ctx;
-	struct sn_config *c;
-	struct sn_snapshot *snap;
-	const struct sn_val *doc;
-	const struct sn_config__source *src;
-	bool oom;
-};
-
-static void *take(struct build *b, size_t n, size_t size)
+void *sn_config__take(struct build *b, size_t n, size_t size)
 {
 	void *p = sn_arena_array(&b->snap->arena, n ? n : 1, size);
 
@@ -27,7 +18,7 @@ static void *take(struct build *b, size_t n, size_t size)
 	return p;
 }
 
-static const char *keep(struct build *b, const char *s)
+const char *sn_config__keep(struct build *b, const char *s)
 {
 	char *p = s ? sn_arena_strdup(&b->snap->arena, s) : "";
 
@@ -36,9 +27,9 @@ static const char *keep(struct build *b, const char *s)
 	return p ? p : "";
 }
 
-static struct sn_slice keep_slice(struct build *b, const char *s)
+struct sn_slice sn_config__keep_slice(struct build *b, const char *s)
 {
-	return sn_slice_cstr(keep(b, s));
+	return sn_slice_cstr(sn_config__keep(b, s));
 }
 
 static const struct sn_val *item(const struct sn_val *list_owner, const char *key, size_t i)
@@ -90,155 +81,6 @@ static const struct sn_val *at(struct build *b, const struct sn_val *v)
 	if (v && b->ctx->n_errors < SN_CONF_DIAGS_MAX)
 		(void)find_path(b->doc, v, b->ctx->path, sizeof(b->ctx->path));
 	return v;
-}
-
-/* --- routes -------------------------------------------------------------------------------------
- */
-
-static struct sn_pair_match *pairs(struct build *b, const struct sn_raw_pair *raw, size_t n)
-{
-	struct sn_pair_match *out = take(b, n, sizeof(*out));
-	size_t i;
-
-	for (i = 0; i < n && out; i++) {
-		out[i].name = keep_slice(b, raw[i].name);
-		out[i].value = keep_slice(b, raw[i].value);
-	}
-	return out;
-}
-
-static void build_match(struct build *b, const struct sn_raw_match *raw, struct sn_match *m)
-{
-	if (raw->path) {
-		m->path_kind = (enum sn_path_kind)raw->path->type;
-		m->path = keep_slice(b, raw->path->value);
-	}
-	if (raw->method)
-		m->method = keep_slice(b, raw->method);
-	m->headers = pairs(b, raw->headers, raw->n_headers);
-	m->n_headers = raw->n_headers;
-	m->params = pairs(b, raw->params, raw->n_params);
-	m->n_params = raw->n_params;
-}
-
-static struct sn_header_value *values(struct build *b, const struct sn_raw_pair *raw, size_t n)
-{
-	struct sn_header_value *out = take(b, n, sizeof(*out));
-	size_t i;
-
-	for (i = 0; i < n && out; i++) {
-		out[i].name = keep_slice(b, raw[i].name);
-		out[i].value = keep_slice(b, raw[i].value);
-	}
-	return out;
-}
-
-static void build_filter(struct build *b, const struct sn_raw_filter *raw, struct sn_filter *f)
-{
-	struct sn_header_modifier *m = &f->headers;
-	size_t i;
-
-	f->kind = (enum sn_filter_kind)raw->type;
-	m->set = values(b, raw->modifier->set, raw->modifier->n_set);
-	m->n_set = raw->modifier->n_set;
-	m->add = values(b, raw->modifier->add, raw->modifier->n_add);
-	m->n_add = raw->modifier->n_add;
-	m->remove = take(b, raw->modifier->n_remove, sizeof(*m->remove));
-	m->n_remove = raw->modifier->n_remove;
-	for (i = 0; i < m->n_remove && m->remove; i++)
-		m->remove[i] = keep_slice(b, raw->modifier->remove[i]);
-}
-
-static void build_backends(struct build *b, const struct sn_raw_rule *raw, struct sn_rule *r)
-{
-	size_t i;
-
-	r->backends = take(b, raw->n_backends, sizeof(*r->backends));
-	for (i = 0; i < raw->n_backends && r->backends; i++) {
-		struct sn_backend_ref *ref = &r->backends[i];
-
-		ref->name = keep(b, raw->backends[i].name);
-		ref->service_id = -1; /* resolved once all services have a name */
-		ref->port = (uint16_t)raw->backends[i].port;
-		ref->weight = (uint32_t)raw->backends[i].weight;
-		ref->slot = b->snap->n_slots++;
-		r->total_weight += ref->weight;
-		r->n_backends++;
-	}
-}
-
-static void build_rule(struct build *b, const char *route_name, const struct sn_raw_rule *raw,
-		       struct sn_rule *r)
-{
-	size_t i;
-
-	r->route_name = route_name;
-	r->name = keep(b, raw->name);
-	r->request_timeout_ms = raw->timeouts.request;
-	r->matches = take(b, raw->n_matches, sizeof(*r->matches));
-	r->filters = take(b, raw->n_filters, sizeof(*r->filters));
-	for (i = 0; i < raw->n_matches && r->matches; i++)
-		build_match(b, &raw->matches[i], &r->matches[r->n_matches++]);
-	for (i = 0; i < raw->n_filters && r->filters; i++)
-		build_filter(b, &raw->filters[i], &r->filters[r->n_filters++]);
-	build_backends(b, raw, r);
-}
-
-static bool applies(const struct sn_raw_route *r, int64_t port)
-{
-	size_t i;
-
-	for (i = 0; i < r->n_ports; i++)
-		if (r->ports[i] == port)
-			return true;
-	return r->n_ports == 0;
-}
-
-/* The routes that apply to @port (-1: those that name no ports), compiled; NULL when there are
- * none. */
-static struct sn_route_table *compile_routes(struct build *b, const struct raw_service *raw,
-					     int64_t port)
-{
-	struct sn_route_table *table;
-	struct sn_rule *rules;
-	size_t n = 0, n_routes = 0, i, j, k = 0;
-
-	for (i = 0; i < raw->n_routes; i++)
-		if (applies(&raw->routes[i], port)) {
-			n += raw->routes[i].n_rules;
-			n_routes++;
-		}
-	if (n_routes == 0)
-		return NULL;
-	rules = take(b, n, sizeof(*rules));
-	for (i = 0; i < raw->n_routes && rules; i++) {
-		const char *name = keep(b, raw->routes[i].name);
-
-		for (j = 0; applies(&raw->routes[i], port) && j < raw->routes[i].n_rules;
-		     j++, k++) {
-			rules[k].id = (uint32_t)k;
-			build_rule(b, name, &raw->routes[i].rules[j], &rules[k]);
-		}
-	}
-	if (b->oom)
-		return NULL;
-	table = sn_route_compile(&b->snap->arena, rules, n);
-	b->oom |= !table;
-	return table;
-}
-
-static void build_routes(struct build *b, const struct raw_service *raw, struct sn_service *svc)
-{
-	bool by_port = false;
-	size_t i;
-
-	for (i = 0; i < raw->n_routes; i++)
-		by_port |= raw->routes[i].n_ports > 0;
-	svc->table = compile_routes(b, raw, -1);
-	for (i = 0; by_port && i < svc->n_ports && !b->oom; i++) {
-		svc->ports[i].own_table = true;
-		svc->ports[i].table = compile_routes(b, raw, svc->ports[i].port);
-	}
 }
 
 /* --- endpoints ----------------------------------------------------------------------------------
@@ -348,12 +190,12 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 		return;
 	if (raw->file) {
 		svc->endpoints_kind = SN_ENDPOINTS_FILE;
-		svc->endpoints_file = keep(b, raw->file);
+		svc->endpoints_file = sn_config__keep(b, raw->file);
 		endpoints_from_file(b, sn_val_get(v, "file"), svc);
 		return;
 	}
 	svc->endpoints_kind = SN_ENDPOINTS_STATIC;
-	svc->endpoints = take(b, raw->n_list, sizeof(*svc->endpoints));
+	svc->endpoints = sn_config__take(b, raw->n_list, sizeof(*svc->endpoints));
 	for (i = 0; i < raw->n_list && svc->endpoints; i++) {
 		struct sn_endpoint_spec *e = &svc->endpoints[i];
 		const struct sn_val *one = item(v, "static", i);
@@ -378,15 +220,15 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 {
 	size_t i;
 
-	svc->name = keep(b, raw->name);
+	svc->name = sn_config__keep(b, raw->name);
 	svc->slot = b->snap->n_slots++;
-	svc->hosts = take(b, raw->n_hosts, sizeof(*svc->hosts));
-	svc->addresses = take(b, raw->n_addresses, sizeof(*svc->addresses));
-	svc->ports = take(b, raw->n_ports, sizeof(*svc->ports));
+	svc->hosts = sn_config__take(b, raw->n_hosts, sizeof(*svc->hosts));
+	svc->addresses = sn_config__take(b, raw->n_addresses, sizeof(*svc->addresses));
+	svc->ports = sn_config__take(b, raw->n_ports, sizeof(*svc->ports));
 	if (b->oom)
 		return;
 	for (i = 0; i < raw->n_hosts; i++)
-		svc->hosts[svc->n_hosts++] = keep(b, raw->hosts[i]);
+		svc->hosts[svc->n_hosts++] = sn_config__keep(b, raw->hosts[i]);
 	for (i = 0; i < raw->n_addresses; i++)
 		if (sn_addr_parse_ip(sn_slice_cstr(raw->addresses[i]), 0,
 				     &svc->addresses[svc->n_addresses++]))
@@ -404,37 +246,7 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 	svc->policy.max_pending = (uint32_t)raw->policy.connections.pending;
 	svc->policy.idle_timeout_ms = raw->policy.connections.idle_timeout;
 	build_endpoints(b, sn_val_get(v, "endpoints"), raw->endpoints, svc);
-	build_routes(b, raw, svc);
-}
-
-/* Backends by name -> index; a name that nobody has stays -1 and answers 500. */
-static void resolve_table(struct build *b, const struct sn_route_table *t)
-{
-	size_t r, k;
-
-	for (r = 0; t && r < sn_route_count(t); r++) {
-		const struct sn_rule *rule = sn_route_rule(t, r);
-
-		for (k = 0; k < rule->n_backends; k++) {
-			const struct sn_service *svc =
-				sn_snapshot_by_name(b->snap, sn_slice_cstr(rule->backends[k].name));
-
-			rule->backends[k].service_id = svc ? (int32_t)svc->id : -1;
-		}
-	}
-}
-
-static void resolve_backends(struct build *b)
-{
-	size_t i, k;
-
-	for (i = 0; i < b->snap->n_services; i++) {
-		struct sn_service *svc = &b->snap->services[i];
-
-		resolve_table(b, svc->table);
-		for (k = 0; k < svc->n_ports; k++)
-			resolve_table(b, svc->ports[k].table);
-	}
+	sn_config__routes(b, raw, svc);
 }
 
 static void build_services(struct build *b, const struct raw_document *raw)
@@ -444,7 +256,7 @@ static void build_services(struct build *b, const struct raw_document *raw)
 	size_t i;
 	int rc;
 
-	b->snap->services = take(b, raw->n_services, sizeof(*b->snap->services));
+	b->snap->services = sn_config__take(b, raw->n_services, sizeof(*b->snap->services));
 	for (i = 0; i < raw->n_services && !b->oom; i++) {
 		build_service(b, sn_val_at(list, i), &raw->services[i], &b->snap->services[i]);
 		b->snap->n_services++;
@@ -460,7 +272,7 @@ static void build_services(struct build *b, const struct raw_document *raw)
 				 : "service \"%s\": a host or address of it belongs to a service "
 				   "before it",
 			      loser->name);
-	resolve_backends(b);
+	sn_config__resolve_backends(b);
 }
 
 /* --- the process --------------------------------------------------------------------------------
@@ -550,7 +362,7 @@ int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 	b.snap = c->snapshot = sn_snapshot_new();
 	if (!b.snap)
 		return -SN_ENOMEM;
-	b.snap->revision = keep(&b, raw->revision);
+	b.snap->revision = sn_config__keep(&b, raw->revision);
 	b.snap->default_mode = (enum sn_default_mode)raw->default_service.mode;
 	c->has_routes = raw->revision || raw->n_services > 0 || sn_val_get(doc, "services");
 	build_services(&b, raw);

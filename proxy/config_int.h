@@ -106,6 +106,28 @@ struct sn_config__source {
 	struct sn_buf *messages;	/* warnings */
 };
 
+/* One build on its way. */
+struct build {
+	struct sn_conf_ctx *ctx;
+	struct sn_config *c;
+	struct sn_snapshot *snap;
+	const struct sn_val *doc;
+	const struct sn_config__source *src;
+	bool oom;
+};
+
+/* Of the snapshot's arena, zeroed; NULL and b->oom when there is no memory. keep() of NULL is "".
+ */
+void *sn_config__take(struct build *b, size_t n, size_t size);
+const char *sn_config__keep(struct build *b, const char *s);
+struct sn_slice sn_config__keep_slice(struct build *b, const char *s);
+
+/* Compiles the routes of @svc, whose ports are there already. b->oom when there is no memory. */
+void sn_config__routes(struct build *b, const struct raw_service *raw, struct sn_service *svc);
+/* Backends by name -> index, once all services have a name; a name that nobody has stays -1 and
+ * answers 500. */
+void sn_config__resolve_backends(struct build *b);
+
 /* raw -> sn_config with its snapshot. Findings go to @ctx. Returns 0, -SN_ECONF, -SN_ENOMEM. */
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 		     const struct raw_document *raw, const struct sn_config__source *src,

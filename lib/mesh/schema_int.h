@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the schema's files: what their tables are written with, and the pieces of one that
+ * another names. */
+#ifndef SN_MESH_SCHEMA_INT_H
+#define SN_MESH_SCHEMA_INT_H
+
+#include "mesh/schema.h"
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define COUNT(type, member) .n_offset = offsetof(struct type, member)
+#define END                                                                                        \
+	{                                                                                          \
+	}
+
+/* One filter of a rule: struct sn_raw_filter. */
+extern const struct sn_conf_field sn_schema__filter_item;
+
+/* The value (const char *) is a token: a method, a header's name. */
+void sn_schema__check_token(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value);
+
+#endif
