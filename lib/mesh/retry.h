@@ -2,7 +2,7 @@
 /* mesh/retry.h - is a try that failed to be made again, and when? Pure: facts in, decision out;
  * the budget (mesh/budget.h) is asked by the caller, last, when everything else says yes.
  *
- * The rules, in the order in which their reasons are named:
+ * The rules (of several that say no, the first in enum sn_retry_reason is named):
  * - What provably was not processed (CONNECT, REFUSED) is retried whatever the method, up to
  *   max(attempts, SN_RETRY_UNPROCESSED) times, at once the first time.
  * - Anything else only with `attempts`, and if it is a failure that the policy names: an HTTP
@@ -15,7 +15,7 @@
  * - Never once the client has seen part of a response, when a hop before us has forbidden it
  *   (sennit-retry: no), when what was sent of the body is not kept, or past the deadline.
  * Delays: exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
- * 2015): uniform in [0, min(backoff_max, backoff x 2^n)]; not before what Retry-After asks for, and
+ * 2015): uniform in [0, min(backoff_max, backoff x 2^n)); not before what Retry-After asks for, and
  * not at all when that is more than SN_RETRY_AFTER_WAIT_MS or past the deadline. */
 #ifndef SN_MESH_RETRY_H
 #define SN_MESH_RETRY_H
@@ -92,9 +92,9 @@ const char *sn_retry_reason_name(enum sn_retry_reason r);
  * @now_unix_s; a time that has passed is 0. Returns ms, at most SN_RETRY_AFTER_MAX_MS, or
  * SN_RETRY_AFTER_NONE if @value is neither. */
 uint64_t sn_retry_after_ms(struct sn_slice value, uint64_t now_unix_s);
-/* An HTTP date as seconds since 1970; two-digit years are the nearest to @now_unix_s that is not
- * more than 50 years ahead. Returns 0 or -SN_ESYNTAX. The name of the day is not checked against
- * the date. */
+/* An HTTP date as seconds since 1970, 0 for earlier ones; two-digit years mean the last such year
+ * that is not more than 50 years after @now_unix_s. Returns 0 or -SN_ESYNTAX. The name of the day
+ * is not checked against the date. */
 int sn_http_date_parse(struct sn_slice value, uint64_t now_unix_s, uint64_t *ret_unix_s);
 
 #endif
