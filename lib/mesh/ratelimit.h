@@ -26,7 +26,7 @@ struct sn_gcra {
  * never exceeded. */
 void sn_gcra_settings_init(struct sn_gcra_settings *s, uint64_t milli_per_second, uint32_t burst);
 
-/* Counts one request if it conforms. Else changes nothing, and *ret_wait_ns (may be NULL) is when
+/* Counts one request if it conforms. Else counts nothing, and *ret_wait_ns (may be NULL) is when
  * one will conform, if none comes before: at least 1, for Retry-After. */
 bool sn_gcra_allow(struct sn_gcra *g, const struct sn_gcra_settings *s, uint64_t now_ns,
 		   uint64_t *ret_wait_ns);
