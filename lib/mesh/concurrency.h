@@ -7,9 +7,11 @@
  * Where it differs: Gradient2's usual latency follows every sample, so under lasting overload it
  * learns the queue that it made itself, and the limit creeps up without end. Here the usual latency
  * rises only by samples that no queue of ours can have caused: taken while less than half of the
- * limit was used, or in a probe. A probe halves the limit for three windows, at most once in
- * SN_CONCURRENCY_PROBE_NS while the limit is in use (BBR's ProbeRTT: Cardwell et al. 2016), so that
- * an upstream that has become slower for good is believed. Falling latency is believed always.
+ * limit was used, or in a probe. A probe halves the limit for three windows, while the limit is in
+ * use: every SN_CONCURRENCY_PROBE_NS (at least 30 windows), or after 10 windows when the last one
+ * was a surprise (BBR's ProbeRTT: Cardwell et al. 2016). So an upstream that has become slower for
+ * good is believed, and one that was overloaded when it was met is found out. Lower latency is
+ * believed always.
  *
  * One per (worker, service). Plain values, no allocation, a few additions per sample; the rest once
  * per window (twice the usual latency, 0.1..1 s, and ten samples). Time is an argument. */
@@ -33,8 +35,8 @@ struct sn_concurrency {
 	uint32_t n_dropped;
 	uint32_t max_in_flight;
 	/* Probing. */
-	uint64_t probed_ns; /* when the last probe ended, or none was needed */
-	uint8_t probe;	    /* windows to go; 0: none */
+	uint64_t probe_ns; /* when the next is due */
+	uint8_t probe;	   /* windows to go; 0: none */
 };
 
 /* Starts at @start, stays in @min..@max; 1 <= @min <= @start <= @max (put in order if not). */
