@@ -56,9 +56,9 @@ int sn_persist_find(const struct sn_persist *p, const struct sn_headers *hs, uin
 int sn_persist_read(const struct sn_persist *p, struct sn_slice token, uint64_t now_unix_s,
 		    struct sn_session *ret);
 
-/* Is the client to be told anew, after @s was used at @now_unix_s? With an idle timeout: when an
- * eighth of it has passed since the last time (at least a second), so that not every response sets
- * a cookie. */
+/* Is the client to be told anew, after @s was used at @now_unix_s? With an idle timeout, once an
+ * eighth of it (at least a second) has passed since the last time: not every response sets a
+ * cookie, and a session that is idle may be over that eighth early. */
 bool sn_persist_needs_renewal(const struct sn_persist *p, const struct sn_session *s,
 			      uint64_t now_unix_s);
 /* A session that begins, or begins anew with another endpoint. */
