@@ -51,7 +51,7 @@ uint32_t sn_concurrency_limit(const struct sn_concurrency *c)
 
 static void begin_window(struct sn_concurrency *c, uint64_t now_ns)
 {
-	c->window_ns = now_ns ? now_ns : 1;
+	c->began_ns = now_ns ? now_ns : 1;
 	c->sum_ns = 0;
 	c->n = c->n_dropped = c->max_in_flight = 0;
 }
@@ -65,7 +65,7 @@ static uint64_t window_ns(const struct sn_concurrency *c)
 /* With few samples it takes up to ten times as long; then they have to do. */
 static bool is_window_over(const struct sn_concurrency *c, uint64_t now_ns)
 {
-	uint64_t ns = now_ns > c->window_ns ? now_ns - c->window_ns : 0;
+	uint64_t ns = now_ns > c->began_ns ? now_ns - c->began_ns : 0;
 
 	return ns >= window_ns(c) &&
 	       (c->n + c->n_dropped >= SAMPLES_MIN || ns >= 10 * window_ns(c));
@@ -139,7 +139,7 @@ static void end_window(struct sn_concurrency *c, uint64_t now_ns)
 void sn_concurrency_on_sample(struct sn_concurrency *c, uint64_t latency_ns, uint32_t in_flight,
 			      bool dropped, uint64_t now_ns)
 {
-	if (c->window_ns == 0) {
+	if (c->began_ns == 0) {
 		begin_window(c, now_ns);
 		plan_probe(c, true, now_ns);
 	}

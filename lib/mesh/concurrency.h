@@ -29,8 +29,8 @@ struct sn_concurrency {
 	double limit;
 	double usual_ns; /* the long average; 0: no sample yet */
 	/* The present window. */
-	uint64_t window_ns; /* when it began; 0: with the next sample */
-	uint64_t sum_ns;    /* latencies of `n` answers */
+	uint64_t began_ns; /* when it began; 0: with the next sample */
+	uint64_t sum_ns;   /* latencies of `n` answers */
 	uint32_t n;
 	uint32_t n_dropped;
 	uint32_t max_in_flight;

@@ -243,6 +243,31 @@ static void test_change(void **state)
 	sn_ratelimit_done(&r);
 }
 
+/* Without memory it limits nobody, says so, and tries again. */
+static void test_no_memory(void **state)
+{
+	struct sn_gcra_settings s = rate(1000, 1);
+	struct sn_ratelimit r;
+	size_t n_slots;
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* their allocators abort */
+#endif
+	sn_ratelimit_init(&r, &s, 10, seed);
+	n_slots = r.n_slots;
+	r.n_slots = SIZE_MAX / 2;
+	assert_true(allow(&r, 1, S));
+	assert_true(allow(&r, 1, S));
+	assert_int_equal(r.unchecked, 2);
+	assert_int_equal(sn_ratelimit_count(&r, S), 0);
+	r.n_slots = n_slots;
+	assert_true(allow(&r, 1, S));
+	assert_false(allow(&r, 1, S));
+	assert_int_equal(r.unchecked, 2);
+	sn_ratelimit_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_slower_before), cmocka_unit_test(test_keys_apart),
 		cmocka_unit_test(test_size),	      cmocka_unit_test(test_flood_of_keys),
 		cmocka_unit_test(test_designed_load), cmocka_unit_test(test_change),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
