@@ -30,12 +30,6 @@ static struct sn_stats_block *stats_of(struct sn_exchange *x, const char *servic
 /* --- the backend --------------------------------------------------------------------------------
  */
 
-struct backend {
-	const struct sn_service *svc;
-	uint16_t port;
-	struct sn_slot *slot;
-};
-
 static bool match_rule(struct sn_exchange *x, const struct sn_target *t,
 		       const struct sn_route_table *table)
 {
@@ -71,33 +65,61 @@ static uint16_t backend_port(const struct sn_backend_ref *ref, const struct sn_s
 }
 
 /* The rule, its filters and its backend. Returns false when it has refused. */
-static bool choose_backend(struct sn_exchange *x, const struct sn_target *t, struct backend *ret)
+static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 {
 	const struct sn_route_table *table = sn_service_table(t->svc, t->port);
 	const struct sn_backend_ref *ref;
 
-	*ret = (struct backend){t->svc, t->port, slot_of(x, t->svc->slot)};
+	x->parent = x->svc = t->svc;
+	x->port = t->port;
+	x->slot = t->svc->slot;
 	x->backend = t->svc->name;
 	if (!table) {
-		x->stats = stats_of(x, t->svc->name, ret->slot);
+		x->stats = stats_of(x, t->svc->name, slot_of(x, x->slot));
 		return true;
 	}
-	if (!x->rule && !match_rule(x, t, table))
+	if (!match_rule(x, t, table))
 		return false;
 	ref = sn_route_pick(x->rule, &x->w->rng);
 	x->backend = ref ? ref->name : "";
-	ret->slot = ref ? slot_of(x, ref->slot) : NULL;
-	x->stats = stats_of(x, t->svc->name, ret->slot);
+	x->stats = stats_of(x, t->svc->name, ref ? slot_of(x, ref->slot) : NULL);
 	if (!ref || ref->service_id < 0) {
-		if (x->stats && x->tries == 1)
+		if (x->stats)
 			x->stats->requests++;
 		sn_exchange_refuse(x, 500, SN_REFUSE_NO_BACKEND,
 				   ref ? "the rule's backend does not exist"
 				       : "the rule has no backend");
 		return false;
 	}
-	ret->svc = &x->snap->services[ref->service_id];
-	ret->port = backend_port(ref, ret->svc, t);
+	x->svc = &x->snap->services[ref->service_id];
+	x->port = backend_port(ref, x->svc, t);
+	x->slot = ref->slot;
+	return true;
+}
+
+bool sn_choose_backend(struct sn_exchange *x)
+{
+	bool inbound = sn_conn_dir(x->c);
+	struct sn_target t;
+
+	sn_target_find(x->c, &x->req, &t);
+	if (t.kind == SN_TARGET_REFUSE) {
+		sn_exchange_refuse(x, t.status, t.reason, t.detail);
+		return false;
+	}
+	if (t.kind == SN_TARGET_SERVICE) {
+		if (!choose_backend(x, &t))
+			return false;
+	} else {
+		x->direct = t.addr;
+		x->backend = "";
+		if (!x->w->direct_stats[inbound])
+			x->w->direct_stats[inbound] =
+				stats_of(x, inbound ? "self" : "passthrough", NULL);
+		x->stats = x->w->direct_stats[inbound];
+	}
+	if (x->stats)
+		x->stats->requests++;
 	return true;
 }
 
@@ -106,45 +128,60 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t, str
 
 /* The cluster is the current one of that name, which is where the endpoints are, also for a request
  * that began before a swap: what its own snapshot says of them is over. */
-static struct sn_cluster *cluster_of(struct sn_exchange *x, const struct backend *b)
+static struct sn_cluster *cluster_of(struct sn_exchange *x)
 {
-	const struct sn_service *svc = b->svc;
-	struct sn_slot *slot = b->slot;
+	const struct sn_service *svc = x->svc;
+	struct sn_slot *slot = slot_of(x, x->slot);
+	struct sn_cluster *c;
 
-	if (slot && slot->cluster && slot->port == b->port)
+	if (slot && slot->cluster && slot->port == x->port)
 		return slot->cluster;
 	if (x->snap != x->w->snap)
 		svc = sn_snapshot_by_name(x->w->snap, sn_slice_cstr(svc->name));
-	x->cluster = svc ? sn_worker_cluster(x->w, svc, b->port) : NULL;
+	c = svc ? sn_worker_cluster(x->w, svc, x->port) : NULL;
 	if (slot) {
-		slot->cluster = x->cluster;
-		slot->port = b->port;
+		slot->cluster = c;
+		slot->port = x->port;
 	}
-	return x->cluster;
+	return c;
 }
 
-static bool choose_endpoint(struct sn_exchange *x, const struct backend *b)
+struct sn_gate *sn_choose_gate(struct sn_exchange *x)
 {
-	uint64_t now = sn_loop_now_ns(x->w->loop);
+	const struct sn_service *svc = x->svc;
+	struct sn_slot *slot = svc ? slot_of(x, x->slot) : NULL;
+	struct sn_gate *g = slot ? slot->gate : NULL;
 
-	x->cluster = cluster_of(x, b);
-	x->endpoint = x->cluster ? sn_balance_pick(x->cluster->balance, NULL, now) : NULL;
-	x->try_ns = now;
-	if (!x->endpoint) {
-		sn_exchange_refuse(x, 503, SN_REFUSE_NO_ENDPOINTS, b->svc->name);
-		return false;
-	}
-	x->mesh = x->endpoint->mesh;
-	x->peer = sn_cluster_peer(x->cluster, x->endpoint);
-	return true;
+	if (g)
+		return g;
+	if (svc && x->snap != x->w->snap)
+		svc = sn_snapshot_by_name(x->w->snap, sn_slice_cstr(svc->name));
+	g = sn_worker_gate(x->w, svc);
+	if (slot)
+		slot->gate = g;
+	return g;
+}
+
+struct sn_limiter *sn_choose_limiter(struct sn_exchange *x)
+{
+	struct sn_slot *slot = slot_of(x, x->rule->rate_limit->slot);
+	struct sn_limiter *m = slot ? slot->limiter : NULL;
+
+	if (!m)
+		m = sn_worker_limiter(x->w, x->parent, x->rule);
+	if (slot)
+		slot->limiter = m;
+	return m;
 }
 
 /* What the hop speaks: what the backend's port says, or what the client spoke. */
-static const struct sn_up *hop(const struct sn_exchange *x, enum sn_port_protocol protocol)
+static const struct sn_up *hop(const struct sn_exchange *x)
 {
+	const struct sn_service_port *p = x->svc ? sn_service_find_port(x->svc, x->port) : NULL;
+
 	if (x->mesh)
 		return &sn_up_h2;
-	switch (protocol) {
+	switch (p ? p->protocol : SN_PORT_DETECT) {
 	case SN_PORT_HTTP:
 		return &sn_up_h1;
 	case SN_PORT_HTTP2:
@@ -155,62 +192,36 @@ static const struct sn_up *hop(const struct sn_exchange *x, enum sn_port_protoco
 	}
 }
 
-static bool choose_direct(struct sn_exchange *x, const struct sn_target *t)
+static bool choose_in_service(struct sn_exchange *x)
 {
-	bool inbound = sn_conn_dir(x->c);
+	uint64_t now = sn_loop_now_ns(x->w->loop);
 
-	x->backend = "";
-	if (!x->w->direct_stats[inbound])
-		x->w->direct_stats[inbound] = stats_of(x, inbound ? "self" : "passthrough", NULL);
-	x->stats = x->w->direct_stats[inbound];
-	x->mesh = false;
-	x->peer = sn_worker_direct(x->w, &t->addr);
-	x->up = hop(x, SN_PORT_DETECT);
+	x->cluster = cluster_of(x);
+	x->endpoint = x->cluster ? sn_balance_pick(x->cluster->balance, x->tried, now) : NULL;
+	if (!x->endpoint) {
+		sn_exchange_refuse(x, 503, SN_REFUSE_NO_ENDPOINTS, x->svc->name);
+		return false;
+	}
+	x->tried = x->endpoint;
+	x->mesh = x->endpoint->mesh;
+	x->peer = sn_cluster_peer(x->cluster, x->endpoint);
 	return true;
 }
 
-static bool choose_in_service(struct sn_exchange *x, const struct sn_target *t)
+bool sn_choose_endpoint(struct sn_exchange *x)
 {
-	const struct sn_service_port *p;
-	struct backend b;
-
-	if (!choose_backend(x, t, &b))
+	if (!x->svc)
+		x->peer = sn_worker_direct(x->w, &x->direct);
+	else if (!choose_in_service(x))
 		return false;
-	if (x->tries == 1 && x->stats)
-		x->stats->requests++;
-	if (!choose_endpoint(x, &b))
-		return false;
-	p = sn_service_find_port(b.svc, b.port);
-	x->up = hop(x, p ? p->protocol : SN_PORT_DETECT);
-	return true;
-}
-
-bool sn_choose(struct sn_exchange *x)
-{
-	struct sn_target t;
-
-	sn_target_find(x->c, &x->req, &t);
-	if (t.kind == SN_TARGET_REFUSE) {
-		sn_exchange_refuse(x, t.status, t.reason, t.detail);
-		return false;
-	}
-	if (t.kind == SN_TARGET_SERVICE) {
-		if (!choose_in_service(x, &t))
-			return false;
-	} else {
-		choose_direct(x, &t);
-		if (x->tries == 1 && x->stats)
-			x->stats->requests++;
-	}
 	if (!x->peer) {
-		x->up = NULL;
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
 		return false;
 	}
 	if (sn_worker_listens_at(x->w, sn_peer_addr(x->peer))) {
-		x->up = NULL;
 		sn_exchange_refuse(x, 508, SN_REFUSE_LOOP, "the endpoint is this proxy itself");
 		return false;
 	}
+	x->up = hop(x);
 	return true;
 }

@@ -50,6 +50,7 @@ struct sn_config_listener {
 
 struct sn_config_limits {
 	int64_t connections;
+	int64_t requests; /* in flight in the whole process; 0: no cap */
 	uint64_t header_bytes;
 	int64_t header_count;
 	uint64_t request_line_bytes;
@@ -59,8 +60,8 @@ struct sn_config_limits {
 
 /* Milliseconds; 0 = none where the schema allows it. */
 struct sn_config_timeouts {
-	uint64_t header, idle, body, opaque_idle, tls_handshake, detect, detect_dial, connect,
-		drain;
+	uint64_t header, idle, body, stream, opaque_idle, tls_handshake, detect, detect_dial,
+		connect, drain;
 };
 
 struct sn_config {

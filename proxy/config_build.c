@@ -241,10 +241,7 @@ static void build_service(struct build *b, const struct sn_val *v, const struct 
 		svc->ports[svc->n_ports].port = (uint16_t)raw->ports[i].port;
 		svc->ports[svc->n_ports++].protocol = (enum sn_port_protocol)raw->ports[i].protocol;
 	}
-	svc->policy.algorithm = (enum sn_balance_algorithm)raw->policy.load_balancing.algorithm;
-	svc->policy.max_connections = (uint32_t)raw->policy.connections.max;
-	svc->policy.max_pending = (uint32_t)raw->policy.connections.pending;
-	svc->policy.idle_timeout_ms = raw->policy.connections.idle_timeout;
+	sn_config__policy(b, &raw->policy, &svc->policy);
 	build_endpoints(b, sn_val_get(v, "endpoints"), raw->endpoints, svc);
 	sn_config__routes(b, raw, svc);
 }

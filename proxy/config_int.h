@@ -128,6 +128,11 @@ void sn_config__routes(struct build *b, const struct raw_service *raw, struct sn
  * answers 500. */
 void sn_config__resolve_backends(struct build *b);
 
+/* config_policy.c: policies, and what of a rule is like them; NULL for NULL. */
+void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct sn_policy *p);
+const struct sn_retry_policy *sn_config__retry(struct build *b, const struct sn_raw_retry *raw);
+const struct sn_rate_limit *sn_config__rate_limit(struct build *b, const struct sn_raw_rate *raw);
+
 /* raw -> sn_config with its snapshot. Findings go to @ctx. Returns 0, -SN_ECONF, -SN_ENOMEM. */
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 		     const struct raw_document *raw, const struct sn_config__source *src,

@@ -83,6 +83,9 @@ static void build_rule(struct build *b, const char *route_name, const struct sn_
 	r->route_name = route_name;
 	r->name = sn_config__keep(b, raw->name);
 	r->request_timeout_ms = raw->timeouts.request;
+	r->try_timeout_ms = raw->timeouts.backend_request;
+	r->retry = sn_config__retry(b, raw->retry);
+	r->rate_limit = sn_config__rate_limit(b, raw->rate);
 	r->matches = sn_config__take(b, raw->n_matches, sizeof(*r->matches));
 	r->filters = sn_config__take(b, raw->n_filters, sizeof(*r->filters));
 	for (i = 0; i < raw->n_matches && r->matches; i++)

@@ -326,7 +326,7 @@ static int start_workers(struct sn_control *c, unsigned override, struct sn_err 
 	if (!c->workers)
 		return sn_err_set(err, SN_ENOMEM, "out of memory");
 	for (i = 0; i < n; i++) {
-		c->workers[i] = sn_worker_new(c->boot, i, err);
+		c->workers[i] = sn_worker_new(c->boot, i, n, err);
 		if (!c->workers[i])
 			return -(int)err->code;
 		c->n_workers++;

@@ -39,6 +39,7 @@ static void on_timer(struct sn_timer *t, uint64_t now_ms)
 static int write_answer(struct sn_conn *c, unsigned status, const char *word, const char *detail,
 			bool head_only, bool close)
 {
+	const struct sn_exchange *x = c->x;
 	struct sn_buf *s = &c->w->gather.head;
 	struct iovec iov;
 	char body[512];
@@ -49,11 +50,14 @@ static int write_answer(struct sn_conn *c, unsigned status, const char *word, co
 	sn_buf_reset(s);
 	sn_buf_printf(s,
 		      "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-		      "Content-Length: %d\r\nsennit-error: %s\r\n%s%s\r\n%.*s",
+		      "Content-Length: %d\r\nsennit-error: %s\r\n%s%s",
 		      status, sn_status_reason(status), n, word,
 		      status == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 				    : "",
-		      close ? "Connection: close\r\n" : "", head_only ? 0 : n, body);
+		      close ? "Connection: close\r\n" : "");
+	if (x && x->come_back_s)
+		sn_buf_printf(s, "Retry-After: %u\r\n", x->come_back_s);
+	sn_buf_printf(s, "\r\n%.*s", head_only ? 0 : n, body);
 	iov = (struct iovec){(char *)sn_buf_slice(s).p, sn_buf_len(s)};
 	return sn_outq_writev(&c->out, &c->d, &iov, 1);
 }
@@ -256,13 +260,13 @@ static void bad_body(struct sn_exchange *x)
 		sn_conn_close(c, true);
 }
 
-/* The head leaves the buffer, for the body behind it. Towards HTTP/2 another try may follow yet. */
+/* The head leaves the buffer, for the body behind it. Another try may follow yet. */
 static void take_head(struct sn_exchange *x)
 {
 	if (x->head_taken)
 		return;
 	x->head_taken = true;
-	if (x->up == &sn_up_h2)
+	if (sn_tries_keep(x))
 		sn_replay_keep_head(&x->replay, &x->req, &x->head);
 	else
 		x->head = sn_slice("", 0);

@@ -115,13 +115,47 @@ static size_t down_waiting(struct sn_exchange *x)
 	return x->ds ? sn_h2_pending(x->ds) : 0;
 }
 
+static void add(struct sn_headers *hs, struct sn_slice name, struct sn_slice value)
+{
+	hs->v[hs->n++] =
+		(struct sn_header){.name = name, .value = value, .id = sn_hdr_lookup(name)};
+}
+
+/* The fields of an answer of ours; *length, *code and *after hold what they point to. */
+static void answer_fields(struct sn_exchange *x, struct sn_headers *hs, unsigned status,
+			  const char *word, const char *detail, int n_body, char (*text)[3][16])
+{
+	char *length = (*text)[0], *code = (*text)[1], *after = (*text)[2];
+
+	if (x->grpc) {
+		snprintf(code, 16, "%d", x->grpc_status);
+		add(hs, SN_SLICE("content-type"), SN_SLICE("application/grpc"));
+		add(hs, SN_SLICE("grpc-status"), sn_slice_cstr(code));
+		add(hs, SN_SLICE("grpc-message"), sn_slice_cstr(detail ? detail : word));
+	} else {
+		snprintf(length, 16, "%d", n_body);
+		add(hs, SN_SLICE("content-type"), SN_SLICE("text/plain; charset=utf-8"));
+		add(hs, SN_SLICE("content-length"), sn_slice_cstr(length));
+		if (status == 405)
+			add(hs, SN_SLICE("allow"),
+			    SN_SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+	}
+	add(hs, SN_SLICE("sennit-error"), sn_slice_cstr(word));
+	if (x->come_back_s) {
+		snprintf(after, 16, "%u", x->come_back_s);
+		add(hs, SN_SLICE("retry-after"), sn_slice_cstr(after));
+	}
+	if (x->gave_up && x->c->conf->mesh_peer)
+		add(hs, SN_SLICE("sennit-retry"), SN_SLICE("no"));
+}
+
 static void down_answer(struct sn_exchange *x, unsigned status, const char *word,
 			const char *detail)
 {
 	struct sn_h2_stream *s = x->ds;
-	struct sn_header v[4];
-	struct sn_response resp = {.status = (uint16_t)status, .headers = {v, 0, 4}};
-	char body[512], length[16], code[8];
+	struct sn_header v[8];
+	struct sn_response resp = {.status = (uint16_t)status, .headers = {v, 0, 8}};
+	char body[512], text[3][16];
 	int n = snprintf(body, sizeof(body), "sennit: %s%s%s\n", word, detail ? ": " : "",
 			 detail ? detail : "");
 	struct iovec iov;
@@ -131,29 +165,10 @@ static void down_answer(struct sn_exchange *x, unsigned status, const char *word
 	if (x->grpc) {
 		x->grpc_status = sn_grpc_status_of_http(status);
 		resp.status = 200;
-		snprintf(code, sizeof(code), "%d", x->grpc_status);
-		v[0] = (struct sn_header){SN_SLICE("content-type"), SN_SLICE("application/grpc"),
-					  SN_HDR_CONTENT_TYPE, 0};
-		v[1] = (struct sn_header){SN_SLICE("grpc-status"), sn_slice_cstr(code), 0, 0};
-		v[2] = (struct sn_header){SN_SLICE("grpc-message"),
-					  sn_slice_cstr(detail ? detail : word), 0, 0};
-		n = 0;
-	} else {
-		snprintf(length, sizeof(length), "%d", n);
-		v[0] = (struct sn_header){SN_SLICE("content-type"),
-					  SN_SLICE("text/plain; charset=utf-8"),
-					  SN_HDR_CONTENT_TYPE, 0};
-		v[1] = (struct sn_header){SN_SLICE("content-length"), sn_slice_cstr(length),
-					  SN_HDR_CONTENT_LENGTH, 0};
-		v[2] = (struct sn_header){SN_SLICE("allow"),
-					  SN_SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-					  0, 0};
-		if (x->req.method == SN_METHOD_HEAD)
-			n = 0;
 	}
-	resp.headers.n = status == 405 || x->grpc ? 3 : 2;
-	v[resp.headers.n++] =
-		(struct sn_header){SN_SLICE("sennit-error"), sn_slice_cstr(word), 0, 0};
+	answer_fields(x, &resp.headers, status, word, detail, n, &text);
+	if (x->grpc || x->req.method == SN_METHOD_HEAD)
+		n = 0;
 	iov = (struct iovec){body, (size_t)n};
 	rc = sn_h2_submit_response(s, &resp, n == 0);
 	if (rc == 0 && n)

@@ -16,7 +16,6 @@
 #define FREE_EXCHANGES_MAX 256
 #define ADDED_HEADERS_MAX 64 /* by filters */
 #define INFORMATIONAL_MAX 16
-#define TRIES_MAX 2
 #define EARLY_MAX (2u << 20) /* a stream's window bounds it; this is the backstop */
 
 static void on_deadline(struct sn_timer *t, uint64_t now_ms)
@@ -27,22 +26,43 @@ static void on_deadline(struct sn_timer *t, uint64_t now_ms)
 	sn_exchange_refuse(x, 504, SN_REFUSE_TIMEOUT, "the request's time has passed");
 }
 
+/* Looked at again when the next of the two times can have passed. */
+static void look_again(struct sn_exchange *x, uint64_t quiet_ms)
+{
+	uint64_t body = x->w->timeouts.body, stream = x->w->timeouts.stream;
+	uint64_t wait = body - quiet_ms % body;
+
+	if (stream && stream > quiet_ms && stream - quiet_ms < wait)
+		wait = stream - quiet_ms;
+	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, wait);
+}
+
 /* Bodies must move while the other side is ready for them. A silent upstream is the request
- * timeout's business, a silent stream is nobody's: dead peers are found by keep-alive. */
+ * timeout's business, a silent stream that of timeouts.stream, if that is set: dead peers are found
+ * by keep-alive. */
 void sn_exchange_stalled(struct sn_exchange *x)
 {
+	uint64_t quiet_ms = sn_loop_now_ms(x->w->loop) - x->moved_ms;
+	uint64_t stream = x->w->timeouts.stream;
 	size_t waiting = x->down->waiting(x);
 	bool slow_reader = waiting && waiting == x->waiting_mark;
 	bool slow_sender = !x->req_done && !x->resp_started && !x->grpc && x->req_sent && x->up &&
 			   !x->up->full(x);
 
-	x->waiting_mark = waiting;
-	if (!slow_reader && !slow_sender) {
-		sn_exchange_progress(x);
-		return;
+	if (stream && quiet_ms >= stream && (x->resp_started || x->grpc)) {
+		x->reset_code = SN_H2_CANCEL;
+		sn_exchange_refuse(x, 504, SN_REFUSE_TIMEOUT,
+				   "nothing moved on a stream in timeouts.stream");
+	} else if (quiet_ms < x->w->timeouts.body) {
+		look_again(x, quiet_ms);
+	} else if (slow_reader || slow_sender) {
+		x->reset_code = SN_H2_CANCEL;
+		sn_exchange_refuse(x, 408, SN_REFUSE_TIMEOUT,
+				   "no progress of a body in timeouts.body");
+	} else {
+		x->waiting_mark = waiting;
+		look_again(x, quiet_ms);
 	}
-	x->reset_code = SN_H2_CANCEL;
-	sn_exchange_refuse(x, 408, SN_REFUSE_TIMEOUT, "no progress of a body in timeouts.body");
 }
 
 static void on_progress(struct sn_timer *t, uint64_t now_ms)
@@ -93,6 +113,7 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 	sn_replay_init(&x->replay);
 	sn_timer_init(&x->deadline, on_deadline);
 	sn_timer_init(&x->progress, on_progress);
+	sn_tries_init(x);
 	return x;
 }
 
@@ -144,6 +165,7 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 				  sn_loop_now_ns(w->loop) - x->start_ns);
 	sn_loop_timer_cancel(w->loop, &x->deadline);
 	sn_loop_timer_cancel(w->loop, &x->progress);
+	sn_tries_end(x);
 	sn_buf_done(&x->early);
 	sn_buf_done(&x->early_trailers);
 	sn_replay_done(&x->replay);
@@ -154,35 +176,23 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 	sn_loop_defer(w->loop, &x->release, release);
 }
 
-/* --- letting go of the upstream -----------------------------------------------------------------
- */
-
-static void let_go(struct sn_exchange *x, bool complete, enum sn_try_end end)
+/* What a refusal in the middle of a try says about the upstream. */
+static enum sn_outcome_kind outcome_of(unsigned status, enum sn_refusal_reason reason)
 {
-	const struct sn_up *up = x->up;
-	uint64_t now = sn_loop_now_ns(x->w->loop);
-
-	x->up = NULL;
-	if (up)
-		up->release(x, complete);
-	if (x->endpoint) {
-		struct sn_endpoint *e = x->endpoint;
-
-		x->endpoint = NULL;
-		sn_balance_done(x->cluster->balance, e, now - x->try_ns, end, now);
-	}
+	if (reason == SN_REFUSE_CONNECT)
+		return SN_OUTCOME_CONNECT;
+	if (reason == SN_REFUSE_UPSTREAM)
+		return SN_OUTCOME_RESET;
+	return status == 504 ? SN_OUTCOME_TIMEOUT : SN_OUTCOME_CANCELLED;
 }
 
 void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
 			const char *detail)
 {
-	bool theirs = reason == SN_REFUSE_CONNECT || reason == SN_REFUSE_UPSTREAM ||
-		      reason == SN_REFUSE_TIMEOUT;
-
 	if (x->gone)
 		return;
 	sn_gather_reset(&x->w->gather);
-	let_go(x, false, theirs ? SN_TRY_FAILED : SN_TRY_CANCELLED);
+	sn_tries_let_go(x, false, outcome_of(status, reason));
 	sn_conn_refused(x->c, reason, detail);
 	if (x->resp_sent) /* too late for an answer: the client must see that it is cut */
 		x->down->cut(x);
@@ -190,20 +200,26 @@ void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_
 		x->down->answer(x, status, sn_refusal_name(reason), detail);
 }
 
+void sn_exchange_refuse_for(struct sn_exchange *x, uint64_t wait_ns, const char *detail)
+{
+	x->come_back_s = (uint32_t)((wait_ns + 999999999) / 1000000000);
+	sn_exchange_refuse(x, 429, SN_REFUSE_RATE_LIMIT, detail);
+}
+
 void sn_exchange_abort(struct sn_exchange *x)
 {
 	if (x->gone)
 		return;
 	sn_gather_reset(&x->w->gather);
-	let_go(x, false, SN_TRY_CANCELLED);
+	sn_tries_let_go(x, false, SN_OUTCOME_CANCELLED);
 	sn_exchange_drop(x, x->resp_sent ? x->status : 0);
 }
 
-/* --- tries --------------------------------------------------------------------------------------
+/* --- the beginning ------------------------------------------------------------------------------
  */
 
 /* The shortest of what anybody on the way has said; the rule's comes with the rule. */
-static void set_deadline(struct sn_exchange *x, uint64_t ms)
+void sn_exchange_set_deadline(struct sn_exchange *x, uint64_t ms)
 {
 	uint64_t due = sn_loop_now_ms(x->w->loop) + ms;
 
@@ -211,14 +227,13 @@ static void set_deadline(struct sn_exchange *x, uint64_t ms)
 		sn_loop_timer(x->w->loop, &x->deadline, ms);
 }
 
-static void try_once(struct sn_exchange *x)
+uint64_t sn_exchange_left_ms(const struct sn_exchange *x)
 {
-	x->tries++;
-	if (!sn_choose(x))
-		return;
-	if (x->tries == 1 && x->rule && x->rule->request_timeout_ms)
-		set_deadline(x, x->rule->request_timeout_ms);
-	x->up->start(x);
+	uint64_t now = sn_loop_now_ms(x->w->loop), due = x->deadline.due_ms;
+
+	if (!sn_timer_is_set(&x->deadline))
+		return UINT64_MAX;
+	return due > now ? due - now : 1;
 }
 
 static void take_grpc_timeout(struct sn_exchange *x)
@@ -228,7 +243,8 @@ static void take_grpc_timeout(struct sn_exchange *x)
 	if (!h || sn_grpc_timeout_ns(h->value, &x->grpc_timeout_ns))
 		return;
 	x->expired = x->grpc_timeout_ns == 0;
-	set_deadline(x, x->grpc_timeout_ns < 1000000 ? 1 : x->grpc_timeout_ns / 1000000);
+	sn_exchange_set_deadline(x,
+				 x->grpc_timeout_ns < 1000000 ? 1 : x->grpc_timeout_ns / 1000000);
 }
 
 static void take_client_facts(struct sn_exchange *x)
@@ -240,7 +256,7 @@ static void take_client_facts(struct sn_exchange *x)
 		    &x->hop);
 	x->expired = x->hop.deadline_ms == 0;
 	if (x->hop.deadline_ms != UINT64_MAX)
-		set_deadline(x, x->hop.deadline_ms);
+		sn_exchange_set_deadline(x, x->hop.deadline_ms);
 	if (req->major == 2) {
 		h = sn_headers_find_id(&req->headers, SN_HDR_CONTENT_TYPE);
 		x->grpc = h && sn_grpc_is_type(h->value);
@@ -279,49 +295,14 @@ void sn_exchange_begin(struct sn_exchange *x)
 		sn_exchange_refuse(x, 508, SN_REFUSE_LOOP, "the request came by here before");
 	else if (sn_worker_is_full(w))
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "limits.memory is reached");
+	else if (w->limits.requests && w->n_requests > w->limits.requests)
+		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "limits.requests is reached");
 	else
-		try_once(x);
+		sn_tries_begin(x);
 }
 
-void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
-			    enum sn_refusal_reason reason, const char *detail)
-{
-	if (x->replay.lost || x->resp_seen || x->head.n == 0 || !unprocessed || x->hop.no_retry ||
-	    x->tries >= TRIES_MAX) {
-		sn_exchange_refuse(x, status, reason, detail);
-		return;
-	}
-	/* That an idle connection was closed is no fault of the endpoint's. */
-	let_go(x, false, reason == SN_REFUSE_CONNECT ? SN_TRY_FAILED : SN_TRY_CANCELLED);
-	x->req_sent = x->req_done = false;
-	try_once(x);
-}
-
-void sn_exchange_not_connected(struct sn_exchange *x, int code)
-{
-	switch (code) {
-	case -SN_ETIMEOUT:
-		sn_exchange_try_failed(x, true, 504, SN_REFUSE_CONNECT,
-				       "the connect timeout has passed");
-		break;
-	case -SN_EPROTO:
-		sn_exchange_try_failed(x, true, 502, SN_REFUSE_UPSTREAM,
-				       "the upstream does not speak HTTP/2");
-		break;
-	case -SN_ELIMIT:
-		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
-				   "too many requests wait for a connection");
-		break;
-	case -SN_ENOMEM:
-	case -SN_ESYS:
-		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
-				   "no descriptor or memory for a connection");
-		break;
-	default:
-		sn_exchange_try_failed(x, true, 502, SN_REFUSE_CONNECT, "cannot connect");
-		break;
-	}
-}
+/* --- the request ---------------------------------------------------------------------------------
+ */
 
 /* What was handed on in an earlier try. Returns 0, or negative: the try has failed. */
 static int send_again(struct sn_exchange *x)
@@ -363,14 +344,13 @@ static void finished(struct sn_exchange *x)
 {
 	const struct sn_down *down = x->down;
 
-	let_go(x, true, SN_TRY_ANSWERED);
+	sn_tries_let_go(x, true, SN_OUTCOME_ANSWERED);
 	down->done(x);
 }
 
-/* Only HTTP/2 says of a request with a body that it was not processed. */
 int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
 {
-	if (x->tunnel || x->resp_seen || x->up != &sn_up_h2 || sn_worker_is_tight(x->w))
+	if (!sn_tries_keep(x))
 		sn_replay_lose(&x->replay);
 	else
 		sn_replay_keep(&x->replay, iov, n_iov, x->w->limits.buffer_bytes);
@@ -468,19 +448,25 @@ static int switch_protocols(struct sn_exchange *x, struct sn_response *resp, cha
 	return 0;
 }
 
-/* What proxies say is not an application's to say. */
-static void drop_mesh_headers(struct sn_headers *hs)
+/* What proxies say is not an application's to say, and whether to repeat is between proxies. */
+static void settle_mesh_headers(const struct sn_exchange *x, struct sn_headers *hs)
 {
+	bool no_retry = x->gave_up || x->no_retry_upstream;
 	uint32_t i;
 
 	for (i = 0; i < hs->n; i++)
-		if (hs->v[i].id == SN_HDR_SENNIT)
+		if (hs->v[i].id == SN_HDR_SENNIT &&
+		    (!x->mesh || sn_slice_ieq(hs->v[i].name, SN_SLICE("sennit-retry"))))
 			hs->v[i].flags |= SN_HDR_DROPPED;
+	if (no_retry && x->c->conf->mesh_peer && hs->n < hs->cap)
+		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("sennit-retry"),
+						    .value = SN_SLICE("no"),
+						    .id = SN_HDR_SENNIT};
 }
 
 int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head)
 {
-	char accept[SN_WEBSOCKET_ACCEPT];
+	char accept[SN_WEBSOCKET_ACCEPT], session[SN_SESSION_TEXT];
 	const struct sn_header *h;
 	int rc = switch_protocols(x, resp, accept);
 
@@ -494,12 +480,14 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 		}
 	} else {
 		x->status = resp->status;
-		x->resp_started = true;
 		if (x->grpc && (h = sn_headers_find(&resp->headers, SN_SLICE("grpc-status"))))
 			x->grpc_status = sn_grpc_status(h->value);
+		if (!x->tunnel && !sn_tries_accept(x, resp))
+			return -SN_ECONN;
+		x->resp_started = true;
+		sn_session_tell(x, &resp->headers, session);
 	}
-	if (!x->mesh)
-		drop_mesh_headers(&resp->headers);
+	settle_mesh_headers(x, &resp->headers);
 	sn_replay_lose(&x->replay); /* it was processed */
 	rc = x->down->respond(x, resp, head);
 	if (rc == 0 && x->tunnel) {

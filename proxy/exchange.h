@@ -18,10 +18,13 @@
 #include "http/h2.h"
 #include "http/h2pool.h"
 #include "http/headout.h"
+#include "mesh/classify.h"
 #include "proxy/conn.h"
+#include "proxy/gate.h"
 #include "proxy/gather.h"
 #include "proxy/hop.h"
 #include "proxy/replay.h"
+#include "proxy/session.h"
 #include "proxy/websocket.h"
 
 struct sn_exchange;
@@ -78,6 +81,7 @@ struct sn_up_h1_state {
 	struct sn_outq out;
 	struct sn_task flush;
 	struct sn_input in; /* of the response */
+	bool answered;	    /* its final head was read */
 	bool keep;	    /* the connection may be used again afterwards */
 	bool upload_over;   /* it takes no more of the request */
 	struct sn_h1_body body;
@@ -91,6 +95,14 @@ struct sn_up_h2_state {
 	struct sn_h2 *h2; /* while the request is submitted */
 	struct sn_h2_stream *s;
 	size_t owed; /* payload that came and is not consumed yet */
+};
+
+/* What an exchange without an upstream is waiting for, or with one, doing. */
+enum sn_phase {
+	SN_PHASE_NEW,
+	SN_PHASE_WAITING, /* for its turn at the gate */
+	SN_PHASE_BACKOFF, /* between tries */
+	SN_PHASE_TRYING,
 };
 
 struct sn_exchange {
@@ -117,13 +129,31 @@ struct sn_exchange {
 	char ws_key[SN_WEBSOCKET_KEY]; /* of a WebSocket that changes protocols */
 	/* choice */
 	const struct sn_rule *rule;
-	const char *backend;
+	const struct sn_service *parent; /* that was asked for */
+	const struct sn_service *svc;	 /* the backend; NULL: it goes to `direct` */
+	struct sn_addr direct;		 /* an original destination */
+	uint16_t port;			 /* of svc */
+	uint32_t slot;			 /* where the worker keeps what it has of it */
+	const char *backend;		 /* its name */
 	struct sn_stats_block *stats;
 	struct sn_cluster *cluster;
 	struct sn_endpoint *endpoint;
 	struct sn_peer *peer;
-	bool mesh; /* the endpoint is a peer proxy */
+	bool mesh;		   /* the endpoint is a peer proxy */
+	struct sn_session session; /* that it belongs to */
+	bool in_session;
+	/* tries */
+	struct sn_gate *gate; /* of the backend, while it waits there or is counted as in flight */
+	struct sn_list turn;  /* of those that wait */
+	bool admitted;
+	enum sn_phase phase;
+	struct sn_timer phase_timer; /* ends the phase: the wait, the backoff, the try */
 	unsigned tries;
+	bool no_retry_upstream; /* a proxy behind us has said that it is not to be repeated */
+	bool gave_up; /* a failure that would have been repeated is not: so nobody should */
+	const struct sn_endpoint *tried; /* the last one; only to be compared */
+	uint32_t retry_after_ms;	 /* what the last answer asks for; 0: nothing */
+	uint32_t come_back_s;		 /* what an answer of ours asks for; 0: nothing */
 	/* the request's body */
 	struct sn_h1_body req_body; /* HTTP/1 client: how it is framed */
 	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
@@ -145,6 +175,7 @@ struct sn_exchange {
 	int grpc_status;     /* -1: none seen */
 	uint32_t reset_code; /* the upstream's, HTTP/2 */
 	size_t waiting_mark; /* down->waiting when progress was looked at */
+	uint64_t moved_ms;   /* when something did last */
 	uint64_t start_ns, try_ns;
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	char grpc_timeout[12];	  /* as it is passed on */
@@ -164,13 +195,15 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 void sn_exchange_discard(struct sn_exchange *x);
 /* x->req and x->head are set: routes it and starts the first try. May end it. */
 void sn_exchange_begin(struct sn_exchange *x);
-/* A try ended without a byte of a response. @unprocessed: nobody has acted on it. Another one
- * follows if that is safe, else a refusal with @status. */
-void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
-			    enum sn_refusal_reason reason, const char *detail);
 /* Answers in the upstream's place, or cuts when a response has begun. Ends it. */
 void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
 			const char *detail);
+/* 429: over a rate limit for another @wait_ns, which Retry-After tells. */
+void sn_exchange_refuse_for(struct sn_exchange *x, uint64_t wait_ns, const char *detail);
+/* Its time ends in @ms, or before if that was said already. */
+void sn_exchange_set_deadline(struct sn_exchange *x, uint64_t ms);
+/* Until then; UINT64_MAX: for ever. */
+uint64_t sn_exchange_left_ms(const struct sn_exchange *x);
 /* The client is gone, or its connection is closing: lets go of all. Ends it. */
 void sn_exchange_abort(struct sn_exchange *x);
 /* The upstream's side: the connection is there. Sends head, body so far, and flushes. */
@@ -195,17 +228,44 @@ void sn_exchange_request_sent(struct sn_exchange *x);
  * serves, which is pushed back from request to request and never taken off. */
 static inline void sn_exchange_progress(struct sn_exchange *x)
 {
-	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, x->w->timeouts.body);
+	x->moved_ms = sn_loop_now_ms(x->w->loop);
+	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, x->w->progress_ms);
 }
-/* Nothing has for timeouts.body. */
+/* Nothing has for a while: the shorter of timeouts.body and timeouts.stream. */
 void sn_exchange_stalled(struct sn_exchange *x);
 /* Takes it off the books: counts @status and frees. Called by the client's side only. */
 void sn_exchange_drop(struct sn_exchange *x, unsigned status);
 void sn_exchange_free_all(struct sn_worker *w);
 
+/* --- tries.c --- */
+
+void sn_tries_init(struct sn_exchange *x);
+/* Chooses the backend and, when its gate lets it pass, the first try. May end it. */
+void sn_tries_begin(struct sn_exchange *x);
+/* The (next) try, now. May end it. */
+void sn_tries_next(struct sn_exchange *x);
+/* A try failed. @unprocessed: nobody has acted on it. Another one follows, never from inside this
+ * call, if that is safe and the policy and the budget allow it; else it is refused with @status. */
+void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
+			    enum sn_refusal_reason reason, const char *detail);
+/* A final head has come. False: another try follows instead, and this one is over. */
+bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp);
+/* Must what is handed on of the request's body be kept for another try? */
+bool sn_tries_keep(const struct sn_exchange *x);
+/* The try is over: releases its upstream, and tells the balancer and the gate. */
+void sn_tries_let_go(struct sn_exchange *x, bool complete, enum sn_outcome_kind kind);
+/* The exchange is over. */
+void sn_tries_end(struct sn_exchange *x);
+
 /* --- choose.c --- */
 
-/* Sets rule, backend, endpoint, peer, up. False: it has refused. */
-bool sn_choose(struct sn_exchange *x);
+/* Once for a request: its target, rule, filters and backend; counts it. False: it has refused. */
+bool sn_choose_backend(struct sn_exchange *x);
+/* The gate of the backend, or of all original destinations; NULL when out of memory. */
+struct sn_gate *sn_choose_gate(struct sn_exchange *x);
+/* Of the rule, which has a rate_limit; NULL when out of memory. */
+struct sn_limiter *sn_choose_limiter(struct sn_exchange *x);
+/* For each try: the endpoint, its peer, and what the hop speaks (`up`). False: it has refused. */
+bool sn_choose_endpoint(struct sn_exchange *x);
 
 #endif

@@ -13,10 +13,10 @@
 const char *sn_refusal_name(enum sn_refusal_reason r)
 {
 	static const char *const names[] = {
-		"bad-request",	  "no-service",	  "no-route", "no-backend",	"no-endpoints",
-		"denied",	  "connect",	  "upstream", "timeout",	"overload",
-		"no-destination", "connections",  "method",   "header-timeout", "flood",
-		"loop",		  "tls-handshake"};
+		"bad-request",	  "no-service",	   "no-route",	"no-backend",	  "no-endpoints",
+		"denied",	  "connect",	   "upstream",	"timeout",	  "overload",
+		"no-destination", "connections",   "method",	"header-timeout", "flood",
+		"loop",		  "tls-handshake", "rate-limit"};
 
 	return names[r];
 }
@@ -25,6 +25,7 @@ void sn_stats_init(struct sn_stats *s)
 {
 	memset(s, 0, sizeof(*s));
 	sn_map_init(&s->blocks);
+	sn_map_init(&s->gates);
 }
 
 static void free_block(void *p)
@@ -43,6 +44,7 @@ static void free_block(void *p)
 void sn_stats_done(struct sn_stats *s)
 {
 	sn_map_done(&s->blocks, free_block);
+	sn_map_done(&s->gates, free);
 }
 
 struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
@@ -111,6 +113,28 @@ void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_statu
 	sn_histo_record(&b->latency, ns);
 }
 
+int sn_stats_add_gate(struct sn_stats *s, const char *service, const struct sn_stats_gate *g)
+{
+	struct sn_stats_gate *to = sn_map_find(&s->gates, sn_slice_cstr(service));
+
+	if (!to) {
+		to = calloc(1, sizeof(*to));
+		if (!to || sn_map_put(&s->gates, sn_slice_cstr(service), to, NULL)) {
+			free(to);
+			return -SN_ENOMEM;
+		}
+	}
+	to->waited += g->waited;
+	to->shed += g->shed;
+	to->waited_out += g->waited_out;
+	to->rate_limited += g->rate_limited;
+	to->in_flight += g->in_flight;
+	to->pending += g->pending;
+	to->budget += g->budget;
+	to->limit += g->limit;
+	return 0;
+}
+
 int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 {
 	struct sn_map_entry *e;
@@ -124,6 +148,10 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		if (!to)
 			return -SN_ENOMEM;
 		to->requests += b->requests;
+		to->retried += b->retried;
+		to->retried_well += b->retried_well;
+		to->retries_over += b->retries_over;
+		to->budget_over += b->budget_over;
 		to->tcp_rx += b->tcp_rx;
 		to->tcp_tx += b->tcp_tx;
 		for (i = 0; i < b->n_codes; i++) {
@@ -135,6 +163,9 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		}
 		sn_histo_merge(&to->latency, &b->latency);
 	}
+	for (e = sn_map_first(&from->gates); e; e = sn_map_next(e))
+		if (sn_stats_add_gate(into, sn_map_key(e), sn_map_value(e)))
+			return -SN_ENOMEM;
 	for (i = 0; i < SN_REFUSE_COUNT; i++)
 		into->refused[i] += from->refused[i];
 	for (i = 0; i < 2; i++) {
@@ -182,6 +213,39 @@ static void render_responses(const struct sn_stats_block *b, struct sn_buf *out)
 			l[n++] = (struct sn_metrics_label){"grpc_status_code", grpc};
 		sn_metrics_u64(out, "response_total", l, n, c->n);
 	}
+}
+
+/* One counter of each block that has retries. */
+static void render_retry(const struct sn_stats *s, struct sn_buf *out, const char *name,
+			 const char *help, size_t offset)
+{
+	struct sn_metrics_label l[8];
+	struct sn_map_entry *e;
+
+	sn_metrics_family(out, name, "counter", help);
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+		size_t n = labels_of(b, l);
+
+		if (b->retried || b->retries_over || b->budget_over)
+			sn_metrics_u64(out, name, l, n,
+				       *(const uint64_t *)((const char *)b + offset));
+	}
+}
+
+static void render_retries(const struct sn_stats *s, struct sn_buf *out)
+{
+	render_retry(s, out, "outbound_http_route_retry_requests_total", "Tries behind the first.",
+		     offsetof(struct sn_stats_block, retried));
+	render_retry(s, out, "outbound_http_route_retry_successes_total",
+		     "Requests that a further try saved.",
+		     offsetof(struct sn_stats_block, retried_well));
+	render_retry(s, out, "outbound_http_route_retry_limit_exceeded_total",
+		     "Requests that failed with all attempts made.",
+		     offsetof(struct sn_stats_block, retries_over));
+	render_retry(s, out, "outbound_http_route_retry_overflow_total",
+		     "Tries that the retry budget forbade.",
+		     offsetof(struct sn_stats_block, budget_over));
 }
 
 static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
@@ -239,12 +303,59 @@ static void render_bytes(const struct sn_stats *s, struct sn_buf *out, const cha
 	}
 }
 
+static void render_gate(const struct sn_stats *s, struct sn_buf *out, const char *name,
+			const char *type, const char *help, size_t offset)
+{
+	struct sn_map_entry *e;
+
+	sn_metrics_family(out, name, type, help);
+	for (e = sn_map_first(&s->gates); e; e = sn_map_next(e)) {
+		struct sn_metrics_label l = {"dst_service", sn_map_key(e)};
+
+		sn_metrics_u64(out, name, &l, 1,
+			       *(const uint64_t *)((const char *)sn_map_value(e) + offset));
+	}
+}
+
+static void render_gates(const struct sn_stats *s, struct sn_buf *out)
+{
+	static const struct {
+		const char *name, *type, *help;
+		size_t offset;
+	} families[] = {
+		{"sennit_requests_in_flight", "gauge", "Requests in flight to a service.",
+		 offsetof(struct sn_stats_gate, in_flight)},
+		{"sennit_requests_pending", "gauge", "Requests that wait for their turn.",
+		 offsetof(struct sn_stats_gate, pending)},
+		{"sennit_concurrency_limit", "gauge", "The adaptive limit; 0: none.",
+		 offsetof(struct sn_stats_gate, limit)},
+		{"sennit_retry_budget", "gauge", "Further tries that could be made now.",
+		 offsetof(struct sn_stats_gate, budget)},
+		{"sennit_requests_waited_total", "counter", "Requests that had to wait.",
+		 offsetof(struct sn_stats_gate, waited)},
+		{"sennit_requests_shed_total", "counter", "Requests turned away: too many waited.",
+		 offsetof(struct sn_stats_gate, shed)},
+		{"sennit_requests_waited_out_total", "counter",
+		 "Requests turned away after connections.pendingTimeout.",
+		 offsetof(struct sn_stats_gate, waited_out)},
+		{"sennit_rate_limited_total", "counter", "Requests over a rate limit.",
+		 offsetof(struct sn_stats_gate, rate_limited)},
+	};
+	size_t i;
+
+	for (i = 0; i < SN_ARRAY_LEN(families); i++)
+		render_gate(s, out, families[i].name, families[i].type, families[i].help,
+			    families[i].offset);
+}
+
 void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 {
 	uint64_t open[2] = {s->tcp_open[0] - s->tcp_close[0], s->tcp_open[1] - s->tcp_close[1]};
 	size_t i;
 
 	render_blocks(s, out);
+	render_retries(s, out);
+	render_gates(s, out);
 	sn_metrics_family(out, "sennit_refused_total", "counter",
 			  "What the proxy refused, by reason.");
 	for (i = 0; i < SN_REFUSE_COUNT; i++) {

@@ -22,10 +22,19 @@ struct sn_stats_code {
 struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
 	uint64_t requests;
-	uint64_t tcp_rx, tcp_tx;     /* of connections that are relayed as bytes */
+	uint64_t retried, retried_well;	    /* further tries; requests that they saved */
+	uint64_t retries_over, budget_over; /* that were not made: attempts, the budget */
+	uint64_t tcp_rx, tcp_tx;	    /* of connections that are relayed as bytes */
 	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
 	uint32_t n_codes, cap_codes, recent;
 	struct sn_histo latency;
+};
+
+/* What a gate has counted, by service; the last three are as they are now. */
+struct sn_stats_gate {
+	uint64_t waited, shed, waited_out, rate_limited;
+	uint64_t in_flight, pending, budget;
+	uint64_t limit; /* adaptive; 0: none */
 };
 
 enum sn_refusal_reason {
@@ -46,12 +55,14 @@ enum sn_refusal_reason {
 	SN_REFUSE_FLOOD,
 	SN_REFUSE_LOOP,
 	SN_REFUSE_TLS_HANDSHAKE,
+	SN_REFUSE_RATE_LIMIT,
 	SN_REFUSE_COUNT
 };
 const char *sn_refusal_name(enum sn_refusal_reason r);
 
 struct sn_stats {
 	struct sn_map blocks; /* key -> struct sn_stats_block, owned */
+	struct sn_map gates;  /* service -> struct sn_stats_gate, owned; only in a copy */
 	uint64_t refused[SN_REFUSE_COUNT];
 	uint64_t tcp_open[2], tcp_close[2]; /* by direction */
 	uint64_t rx_bytes[2], tx_bytes[2];  /* of accepted connections */
@@ -67,6 +78,8 @@ struct sn_stats_block *sn_stats_block(struct sn_stats *s, const char *direction,
 				      const char *backend);
 /* A response, or with @status 0 none, @ns after its request. @grpc_status -1: it has none. */
 void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_status, uint64_t ns);
+/* Adds to what is counted of a service's gate. Returns 0 or -SN_ENOMEM. */
+int sn_stats_add_gate(struct sn_stats *s, const char *service, const struct sn_stats_gate *g);
 /* Adds all of @from to @into. Returns 0 or -SN_ENOMEM. */
 int sn_stats_add(struct sn_stats *into, const struct sn_stats *from);
 /* The families in Prometheus' text format. */

@@ -15,9 +15,24 @@ static void on_upstream(struct sn_upstream *up, unsigned events);
 /* --- connecting and letting go ------------------------------------------------------------------
  */
 
+/* Is what is left of an answer that nobody wants already here? Then the connection is as good as
+ * new. */
+static bool read_out(struct sn_up_h1_state *u)
+{
+	struct sn_input_body part = {.used = 1};
+
+	while (u->answered && !u->body.done && part.used) {
+		if (sn_input_body(&u->in, 0, &u->body, &part))
+			return false;
+		u->in.start += part.used;
+	}
+	return u->answered && u->body.done;
+}
+
 static void up_release(struct sn_exchange *x, bool complete)
 {
 	struct sn_up_h1_state *u = &x->u1;
+	bool whole = complete || (!x->tunnel && read_out(u));
 	bool clean = sn_input_empty(&u->in) && sn_outq_empty(&u->out) && x->req_done && u->keep;
 	struct sn_upstream *conn = u->u;
 
@@ -30,7 +45,7 @@ static void up_release(struct sn_exchange *x, bool complete)
 	}
 	u->u = NULL;
 	if (conn)
-		sn_pool_put(conn, complete && clean);
+		sn_pool_put(conn, whole && clean);
 }
 
 static int put_head(struct sn_exchange *x)
@@ -240,6 +255,7 @@ static bool take_head(struct sn_exchange *x)
 	u->in.start += (size_t)rc; /* where it lies stays: its slices are still needed */
 	u->in.scanned = 0;
 	if (resp.status >= 200 || resp.status == 101) {
+		u->answered = true;
 		u->keep = resp.keep_alive && resp.framing != SN_FRAMING_CLOSE && resp.status != 101;
 		sn_h1_body_init(&u->body, resp.status == 101 ? SN_FRAMING_CLOSE : resp.framing,
 				resp.content_length);

@@ -15,20 +15,11 @@ static struct sn_exchange *exchange_of(const struct sn_h2_stream *s)
 /* --- starting and letting go --------------------------------------------------------------------
  */
 
-static uint64_t left_ms(const struct sn_exchange *x)
-{
-	uint64_t now = sn_loop_now_ms(x->w->loop), due = x->deadline.due_ms;
-
-	if (!sn_timer_is_set(&x->deadline))
-		return UINT64_MAX;
-	return due > now ? due - now : 1;
-}
-
 /* What is left of the caller's patience, never more than it said (gRPC's deadline propagation). */
 static void tell_grpc_timeout(struct sn_exchange *x)
 {
 	struct sn_headers *hs = &x->req.headers;
-	uint64_t passed = sn_loop_now_ns(x->w->loop) - x->start_ns, ms = left_ms(x), ns;
+	uint64_t passed = sn_loop_now_ns(x->w->loop) - x->start_ns, ms = sn_exchange_left_ms(x), ns;
 	uint32_t i;
 
 	if (!x->grpc_timeout_ns)
@@ -53,6 +44,16 @@ static void hide_key(struct sn_headers *hs, bool hidden)
 							  : hs->v[i].flags & ~SN_HDR_DROPPED);
 }
 
+/* A try that is itself a repetition is not to be repeated further on. */
+static void tell_peer(struct sn_exchange *x, bool was_h1, char text[SN_HOP_TEXT])
+{
+	struct sn_hop said = x->hop;
+
+	said.no_retry |= x->tries > 1;
+	sn_hop_tell(&x->req.headers, &said, was_h1, sn_exchange_left_ms(x),
+		    sn_slice_cstr(x->w->boot->instance), text);
+}
+
 static int put_head(struct sn_exchange *x)
 {
 	struct sn_up_h2_state *u = &x->u2;
@@ -74,8 +75,7 @@ static int put_head(struct sn_exchange *x)
 	if (websocket)
 		hide_key(hs, true);
 	if (x->mesh)
-		sn_hop_tell(hs, &x->hop, was_h1, left_ms(x), sn_slice_cstr(x->w->boot->instance),
-			    hop);
+		tell_peer(x, was_h1, hop);
 	if (x->grpc)
 		tell_grpc_timeout(x);
 	rc = sn_h2_submit_request(u->h2, &x->req,

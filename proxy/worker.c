@@ -22,7 +22,19 @@
 #define STACK_BYTES ((size_t)256 * 1024)
 #define DIRECT_POOLS_MAX 4096
 
-struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct sn_err *err)
+static void set_limits(struct sn_worker *w, const struct sn_config_limits *limits,
+		       const struct sn_config_timeouts *timeouts)
+{
+	w->limits = *limits;
+	if (limits->requests)
+		w->limits.requests = (limits->requests + w->n_workers - 1) / w->n_workers;
+	w->timeouts = *timeouts;
+	w->progress_ms = timeouts->stream && timeouts->stream < timeouts->body ? timeouts->stream
+									       : timeouts->body;
+}
+
+struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned n_workers,
+				struct sn_err *err)
 {
 	struct sn_worker *w = calloc(1, sizeof(*w));
 	size_t i, k, n = 0;
@@ -31,16 +43,20 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct s
 		goto oom;
 	w->boot = boot;
 	w->index = index;
-	w->limits = boot->limits;
-	w->timeouts = boot->timeouts;
+	w->n_workers = n_workers;
+	set_limits(w, &boot->limits, &boot->timeouts);
 	sn_list_init(&w->connections);
 	sn_map_init(&w->clusters);
+	sn_map_init(&w->gates);
+	sn_map_init(&w->limiters);
 	sn_map_init(&w->direct);
 	sn_stats_init(&w->stats);
 	sn_buf_init(&w->gather.head, 4u << 20);
 	sn_buf_init(&w->gather.trail, 1u << 20);
 	sn_buf_init(&w->frames, 4u << 20);
 	sn_rng_seed(&w->rng, sn_rng_entropy());
+	w->limiter_seed[0] = sn_rng_entropy();
+	w->limiter_seed[1] = sn_rng_entropy();
 	w->loop = sn_loop_new(NULL, err);
 	if (!w->loop)
 		goto fail;
@@ -155,6 +171,49 @@ static void free_cluster(void *p)
 	free(c);
 }
 
+static void free_gate(void *p)
+{
+	sn_gate_free(p);
+}
+
+/* A gate whose service went away stays until nobody is in it. */
+static void forget_old_gates(struct sn_worker *w)
+{
+	struct sn_map_entry *e, *next;
+
+	for (e = sn_map_first(&w->gates); e; e = next) {
+		struct sn_slice name = sn_slice_cstr(sn_map_key(e));
+		struct sn_gate *g = sn_map_value(e);
+
+		next = sn_map_next(e);
+		if (!sn_snapshot_by_name(w->snap, name) && sn_gate_is_empty(g)) {
+			sn_map_take(&w->gates, name);
+			sn_gate_free(g);
+		}
+	}
+}
+
+static void free_limiter(void *p)
+{
+	sn_limiter_free(p);
+}
+
+/* Those that nobody asked for in all of the last generation. */
+static void forget_old_limiters(struct sn_worker *w)
+{
+	struct sn_map_entry *e, *next;
+
+	for (e = sn_map_first(&w->limiters); e; e = next) {
+		struct sn_limiter *m = sn_map_value(e);
+
+		next = sn_map_next(e);
+		if (m->generation + 1 < w->snap->generation) {
+			sn_map_take(&w->limiters, sn_slice_cstr(sn_map_key(e)));
+			sn_limiter_free(m);
+		}
+	}
+}
+
 /* Clusters of services that went away give up their pools; requests in flight keep theirs, and the
  * cluster until a later change finds it empty. */
 static void forget_old_clusters(struct sn_worker *w)
@@ -201,14 +260,15 @@ static void adopt(struct sn_task *t)
 
 	sn_snapshot_unref(w->snap);
 	w->snap = h->snap;
-	w->limits = h->limits;
-	w->timeouts = h->timeouts;
+	set_limits(w, &h->limits, &h->timeouts);
 	reset_slots(w);
 	for (i = 0; i < w->n_listens; i++)
 		adopt_certificate(&w->listens[i], h->tls[w->listens[i].conf - w->boot->listeners]);
 	for (i = 0; i < w->boot->n_listeners; i++)
 		sn_tls_ctx_unref(h->tls[i]);
 	forget_old_clusters(w);
+	forget_old_gates(w);
+	forget_old_limiters(w);
 	free(h);
 }
 
@@ -319,6 +379,62 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 		return NULL;
 	c->generation = w->snap->generation;
 	return c;
+}
+
+static struct sn_gate *direct_gate(struct sn_worker *w)
+{
+	struct sn_policy p;
+
+	if (!w->direct_gate) {
+		sn_policy_defaults(&p);
+		w->direct_gate = sn_gate_new(&p, 0, w->n_workers, sn_loop_now_ns(w->loop));
+	}
+	return w->direct_gate;
+}
+
+struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc)
+{
+	struct sn_slice key = svc ? sn_slice_cstr(svc->name) : sn_slice("", 0);
+	struct sn_gate *g = svc ? sn_map_find(&w->gates, key) : direct_gate(w);
+	uint64_t now = sn_loop_now_ns(w->loop);
+
+	if (!svc)
+		return g;
+	if (!g) {
+		g = sn_gate_new(&svc->policy, w->snap->generation, w->n_workers, now);
+		if (g && sn_map_put(&w->gates, key, g, NULL)) {
+			sn_gate_free(g);
+			g = NULL;
+		}
+	} else if (g->generation != w->snap->generation) {
+		sn_gate_configure(g, &svc->policy, w->snap->generation, w->n_workers, now);
+	}
+	return g;
+}
+
+struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_service *svc,
+				     const struct sn_rule *rule)
+{
+	const struct sn_rate_limit *l = rule->rate_limit;
+	uint64_t generation = w->snap->generation;
+	struct sn_limiter *m;
+	char text[1400];
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%d %.*s", svc->name, rule->route_name,
+			 rule->name, (int)l->per, SN_ARG(l->header));
+	struct sn_slice key =
+		sn_slice(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+
+	m = sn_map_find(&w->limiters, key);
+	if (!m) {
+		m = sn_limiter_new(l, generation, w->n_workers, w->limiter_seed);
+		if (m && sn_map_put(&w->limiters, key, m, NULL)) {
+			sn_limiter_free(m);
+			m = NULL;
+		}
+	} else if (m->generation != generation) {
+		sn_limiter_configure(m, l, generation, w->n_workers);
+	}
+	return m;
 }
 
 struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e)
@@ -483,6 +599,27 @@ static void copy_unref(struct request_copy *q)
 	free(q);
 }
 
+static int copy_gates(struct sn_worker *w, struct sn_stats *into)
+{
+	uint64_t now = sn_loop_now_ns(w->loop);
+	struct sn_map_entry *e;
+	int rc = 0;
+
+	for (e = sn_map_first(&w->gates); e && rc == 0; e = sn_map_next(e))
+		rc = sn_gate_count(sn_map_value(e), sn_map_key(e), into, now);
+	for (e = sn_map_first(&w->limiters); e && rc == 0; e = sn_map_next(e)) {
+		const struct sn_limiter *m = sn_map_value(e);
+		struct sn_stats_gate count = {.rate_limited = m->limited};
+		struct sn_slice key = sn_slice_cstr(sn_map_key(e));
+		char service[256];
+
+		key = sn_slice_cut(&key, '\n');
+		snprintf(service, sizeof(service), "%.*s", SN_ARG(key));
+		rc = sn_stats_add_gate(into, service, &count);
+	}
+	return rc;
+}
+
 static void copy_stats(struct sn_task *t)
 {
 	struct request_copy *q = sn_container_of(t, struct request_copy, task);
@@ -491,6 +628,8 @@ static void copy_stats(struct sn_task *t)
 	for (i = 0; i < q->w->n_listens; i++)
 		q->copy.accept_paused += q->w->listens[i].listener.paused_total;
 	q->rc = sn_stats_add(&q->copy, &q->w->stats);
+	if (q->rc == 0)
+		q->rc = copy_gates(q->w, &q->copy);
 	sn_list_each(&q->w->connections, at, next) if (q->rc == 0) q->rc =
 		sn_conn_count_bytes(sn_conn_of(at), &q->copy);
 	pthread_mutex_lock(&q->lock);
@@ -542,6 +681,9 @@ void sn_worker_free(struct sn_worker *w)
 	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
 	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);
+	sn_map_done(&w->gates, free_gate);
+	sn_map_done(&w->limiters, free_limiter);
+	sn_gate_free(w->direct_gate);
 	for (e = sn_map_first(&w->direct); e; e = sn_map_next(e))
 		sn_peer_retire(sn_map_value(e), true);
 	sn_map_done(&w->direct, NULL);

@@ -12,7 +12,9 @@
 #include "mesh/balance.h"
 #include "net/listener.h"
 #include "proxy/config.h"
+#include "proxy/gate.h"
 #include "proxy/gather.h"
+#include "proxy/limiter.h"
 #include "proxy/peer.h"
 #include "proxy/stats.h"
 #include "proxy/trim.h"
@@ -31,7 +33,9 @@ struct sn_cluster {
 struct sn_slot {
 	struct sn_stats_block *stats;
 	struct sn_cluster *cluster;
-	uint16_t port; /* that the cluster is of */
+	struct sn_gate *gate;
+	struct sn_limiter *limiter; /* of a rule */
+	uint16_t port;		    /* that the cluster is of */
 };
 
 struct sn_listen {
@@ -49,10 +53,11 @@ struct sn_exchange;
 struct sn_worker {
 	struct sn_loop *loop;
 	pthread_t thread;
-	unsigned index;
-	struct sn_config *boot; /* listeners and their names: as started */
+	unsigned index, n_workers; /* this one, of how many */
+	struct sn_config *boot;	   /* listeners and their names: as started */
 	struct sn_config_limits limits;
 	struct sn_config_timeouts timeouts;
+	uint64_t progress_ms; /* when a body that does not move is looked at */
 	struct sn_snapshot *snap;
 	struct sn_listen *listens;
 	size_t n_listens;
@@ -63,9 +68,13 @@ struct sn_worker {
 	uint64_t measured_ms;	/* when memory was looked at */
 	bool full, tight;	/* limits.memory was reached then, or half of it */
 	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
-	struct sn_map direct;	/* address -> struct sn_peer: traffic to original destinations */
-	struct sn_timer sweep;	/* of unused direct peers */
-	struct sn_slot *slots;	/* of the snapshot */
+	struct sn_map gates;	/* service -> struct sn_gate */
+	struct sn_map limiters; /* service, route, rule -> struct sn_limiter */
+	uint64_t limiter_seed[2];
+	struct sn_gate *direct_gate; /* of all original destinations */
+	struct sn_map direct;  /* address -> struct sn_peer: traffic to original destinations */
+	struct sn_timer sweep; /* of unused direct peers */
+	struct sn_slot *slots; /* of the snapshot */
 	uint32_t n_slots;
 	struct sn_stats stats;
 	struct sn_rng rng;
@@ -80,8 +89,10 @@ struct sn_worker {
 	bool stopping; /* all of it does, and idle connections close */
 };
 
-/* Creates worker @index with its listeners bound. @boot is borrowed for the worker's life. */
-struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, struct sn_err *err);
+/* Creates worker @index of @n_workers with its listeners bound. @boot is borrowed for the worker's
+ * life. */
+struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned n_workers,
+				struct sn_err *err);
 int sn_worker_start(struct sn_worker *w, struct sn_err *err);
 /* From the control thread: adopt this snapshot (a reference is taken). */
 void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c);
@@ -99,6 +110,12 @@ void sn_worker_free(struct sn_worker *w);
 /* The cluster of @svc at @port, filled from the current snapshot; NULL when out of memory. */
 struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
 				     uint16_t port);
+/* The gate of @svc (NULL: of original destinations), as the current snapshot says; NULL when out of
+ * memory. */
+struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc);
+/* The limiter of @svc's @rule, which has a rate_limit; NULL when out of memory. */
+struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_service *svc,
+				     const struct sn_rule *rule);
 /* The connections to an endpoint of @c (made on first use). */
 struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e);
 /* Those to an original destination. */

@@ -8,6 +8,10 @@ void sn_policy_defaults(struct sn_policy *p)
 		.algorithm = SN_BALANCE_PEAK_EWMA,
 		.max_connections = 1024,
 		.max_pending = 100,
+		.pending_timeout_ms = 1000,
 		.idle_timeout_ms = 30000,
+		.adaptive_min = 4,
+		.adaptive_max = 1000,
 	};
+	sn_budget_defaults(&p->budget);
 }

@@ -14,6 +14,8 @@
 #include "base/str.h"
 #include "http/message.h"
 #include "mesh/filter.h"
+#include "mesh/policy.h"
+#include "mesh/retry.h"
 
 enum sn_path_kind { SN_PATH_ANY, SN_PATH_EXACT, SN_PATH_PREFIX };
 
@@ -52,8 +54,11 @@ struct sn_rule {
 	size_t n_filters;
 	struct sn_backend_ref *backends;
 	size_t n_backends;
-	uint64_t total_weight;	     /* sum of weights; 0: 500 for every request */
-	uint64_t request_timeout_ms; /* 0 = none */
+	uint64_t total_weight;			/* sum of weights; 0: 500 for every request */
+	uint64_t request_timeout_ms;		/* 0 = none */
+	uint64_t try_timeout_ms;		/* of each try, 0 = none */
+	const struct sn_rate_limit *rate_limit; /* NULL: none */
+	const struct sn_retry_policy *retry;	/* NULL: only what provably was not processed */
 };
 
 struct sn_route_table;

@@ -47,6 +47,22 @@ struct sn_raw_backend {
 	int64_t weight;
 };
 
+/* Statuses, and gRPC's; counts with them. */
+struct sn_raw_retry {
+	int64_t *codes;
+	size_t n_codes;
+	int *grpc;
+	size_t n_grpc;
+	int64_t attempts;
+	uint64_t backoff;
+};
+
+struct sn_raw_rate {
+	int64_t per_second, burst; /* burst 0: as many as come in a second */
+	int per;		   /* enum sn_rate_per; not of a service */
+	const char *header;
+};
+
 struct sn_raw_rule {
 	const char *name;
 	struct sn_raw_match *matches;
@@ -56,8 +72,10 @@ struct sn_raw_rule {
 	struct sn_raw_backend *backends;
 	size_t n_backends;
 	struct {
-		uint64_t request;
+		uint64_t request, backend_request;
 	} timeouts;
+	struct sn_raw_retry *retry;
+	struct sn_raw_rate *rate;
 };
 
 struct sn_raw_route {
@@ -68,14 +86,39 @@ struct sn_raw_route {
 	size_t n_rules;
 };
 
+struct sn_raw_connections {
+	int64_t max, requests, pending;
+	uint64_t pending_timeout, idle_timeout;
+};
+
+struct sn_raw_budget {
+	int64_t percent, min_per_second;
+	uint64_t interval;
+};
+
+struct sn_raw_adaptive {
+	int mode; /* 1: on */
+	int64_t min, max;
+};
+
+struct sn_raw_session {
+	const char *name;
+	int type; /* enum sn_persist_type */
+	uint64_t absolute_timeout, idle_timeout;
+	struct {
+		int permanent;
+	} cookie;
+};
+
 struct sn_raw_policy {
 	struct {
 		int algorithm;
 	} load_balancing;
-	struct {
-		int64_t max, pending;
-		uint64_t idle_timeout;
-	} connections;
+	struct sn_raw_connections connections;
+	struct sn_raw_budget budget;
+	struct sn_raw_rate *rate;
+	struct sn_raw_adaptive adaptive;
+	struct sn_raw_session *session;
 };
 
 /* Decodes into struct sn_raw_route, struct sn_raw_policy. */

@@ -15,6 +15,16 @@
 /* One filter of a rule: struct sn_raw_filter. */
 extern const struct sn_conf_field sn_schema__filter_item;
 
+/* Of a rule: struct sn_raw_retry, struct sn_raw_rate. */
+extern const struct sn_conf_object sn_schema__retry;
+extern const struct sn_conf_object sn_schema__rule_rate;
+/* Of a policy: struct sn_raw_connections, _budget, _rate, _adaptive, _session. */
+extern const struct sn_conf_object sn_schema__connections;
+extern const struct sn_conf_object sn_schema__retry_budget;
+extern const struct sn_conf_object sn_schema__service_rate;
+extern const struct sn_conf_object sn_schema__adaptive;
+extern const struct sn_conf_object sn_schema__session;
+
 /* The value (const char *) is a token: a method, a header's name. */
 void sn_schema__check_token(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value);
 

@@ -119,15 +119,33 @@ static const struct sn_conf_object backend = {"backendRef", sizeof(struct sn_raw
 					      backend_fields, NULL};
 static const struct sn_conf_field backend_item = {.type = SN_CONF_OBJECT, .object = &backend};
 
+struct rule_timeouts {
+	uint64_t request, backend_request;
+};
 static const struct sn_conf_field rule_timeout_fields[] = {
 	{.key = "request",
 	 .type = SN_CONF_DURATION,
 	 .max = 86400000,
+	 AT(rule_timeouts, request),
 	 .def = "0s",
 	 .help = "until the response is complete; 0s: none"},
+	{.key = "backendRequest",
+	 .type = SN_CONF_DURATION,
+	 .max = 86400000,
+	 AT(rule_timeouts, backend_request),
+	 .def = "0s",
+	 .help = "the same of each try; 0s: none"},
 	END};
-static const struct sn_conf_object rule_timeouts = {"timeouts", sizeof(uint64_t),
-						    rule_timeout_fields, NULL};
+static void check_timeouts(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const struct rule_timeouts *t = value;
+
+	if (t->request && t->backend_request > t->request)
+		sn_conf_error(ctx, v,
+			      "backendRequest is longer than request, which all tries share");
+}
+static const struct sn_conf_object rule_timeouts = {"timeouts", sizeof(struct rule_timeouts),
+						    rule_timeout_fields, check_timeouts};
 
 static const struct sn_conf_field rule_fields[] = {{.key = "name",
 						    .type = SN_CONF_STR,
@@ -160,6 +178,16 @@ static const struct sn_conf_field rule_fields[] = {{.key = "name",
 						    .object = &rule_timeouts,
 						    .flags = SN_CONF_EMBED,
 						    AT(sn_raw_rule, timeouts)},
+						   {.key = "retry",
+						    .type = SN_CONF_OBJECT,
+						    .object = &sn_schema__retry,
+						    AT(sn_raw_rule, retry),
+						    .help = "absent: only what was not processed"},
+						   {.key = "rateLimit",
+						    .type = SN_CONF_OBJECT,
+						    .object = &sn_schema__rule_rate,
+						    AT(sn_raw_rule, rate),
+						    .help = "absent: none"},
 						   END};
 static const struct sn_conf_object rule = {"rule", sizeof(struct sn_raw_rule), rule_fields, NULL};
 static const struct sn_conf_field rule_item = {.type = SN_CONF_OBJECT, .object = &rule};

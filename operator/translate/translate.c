@@ -278,6 +278,8 @@ static struct sn_val *rule(struct pass *p, const struct sn_object *route, const 
 		push(p, l, backend(p, route, sn_val_at(refs, i)));
 	put(p, out, "backendRefs", l);
 	put(p, out, "timeouts", sn_val_get(in, "timeouts"));
+	put(p, out, "retry", sn_val_get(in, "retry"));
+	put(p, out, "rateLimit", sn_val_get(in, "rateLimit"));
 	return out;
 }
 
@@ -324,13 +326,18 @@ static struct sn_val *route_value(struct pass *p, const struct sn_object *route,
 			  route_ports(p, route, service));
 }
 
+static const char *const policy_keys[] = {"loadBalancing",	 "connections",
+					  "retryBudget",	 "rateLimit",
+					  "adaptiveConcurrency", "sessionPersistence"};
+
 static struct sn_val *policy_value(struct pass *p, const struct sn_object *policy)
 {
 	const struct sn_val *spec = sn_val_get(policy->val, "spec");
 	struct sn_val *out = map(p);
+	size_t i;
 
-	put(p, out, "loadBalancing", sn_val_get(spec, "loadBalancing"));
-	put(p, out, "connections", sn_val_get(spec, "connections"));
+	for (i = 0; i < SN_ARRAY_LEN(policy_keys); i++)
+		put(p, out, policy_keys[i], sn_val_get(spec, policy_keys[i]));
 	return out;
 }
 
@@ -358,11 +365,13 @@ bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap)
 
 	sn_buf_init(&out, 4096);
 	list_unknown(&out, spec, "spec",
-		     is_route ? " parentRefs rules " : " targetRefs loadBalancing connections ");
+		     is_route ? " parentRefs rules "
+			      : " targetRefs loadBalancing connections retryBudget rateLimit"
+				" adaptiveConcurrency sessionPersistence ");
 	for (i = 0; is_route && i < sn_val_len(rules); i++) {
 		snprintf(path, sizeof(path), "spec.rules[%zu]", i);
 		list_unknown(&out, sn_val_at(rules, i), path,
-			     " name matches filters backendRefs timeouts ");
+			     " name matches filters backendRefs timeouts retry rateLimit ");
 	}
 	any = sn_buf_len(&out) > 0;
 	if (cap)

@@ -122,10 +122,10 @@ def test_a_second_try_over_http1_with_more_of_the_body(start_proxy):
         proxy = start_proxy([doc])
         for _ in range(6):
             begun, go, gone = threading.Event(), threading.Event(), threading.Event()
+            before = len(plain.exchanges)
             with connect("h1", proxy.port) as c:
                 ex = c.open("POST", "/", length="chunked")
                 ex.send(first)
-                before = len(plain.exchanges)
                 wait_for(lambda e=begun, n=before: e.is_set() or len(plain.exchanges) > n, "the body's beginning")
                 if begun.is_set():
                     again += 1

@@ -214,7 +214,9 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		{RULE("bad", "{matches: [{header: [{name: a, value: b}]}]}"), "did you mean"},
 		{RULE("bad", "{filters: [{type: URLRewrite, urlRewrite: {}}]}"), "filters[0].type"},
 		{RULE("bad", "{timeouts: {request: 99999h}}"), "spec.rules[0].timeouts.request"},
-		{RULE("bad", "{timeouts: {backendRequest: 1s}}"), "unknown key \"backendRequest\""},
+		{RULE("bad", "{timeouts: {request: 1s, backendRequest: 2s}}"),
+		 "longer than request"},
+		{RULE("bad", "{retry: {codes: [200]}}"), "spec.rules[0].retry.codes[0]"},
 		{RULE("bad", "{backendRefs: [{name: web, port: http}]}"), "backendRefs[0].port"},
 		{RULE("bad", "{backendRefs: [{name: web, port: 80, weight: -1}]}"), "weight"},
 		{RULE("bad",
@@ -251,12 +253,12 @@ static void test_settings_of_a_later_version_are_ignored_and_named(void **state)
 
 	(void)state;
 	apply(idx, SERVICE("web", "10.0.0.1"));
-	apply(idx, RULE("later", "{retry: {attempts: 2}, backendRefs: [{name: web, port: 80}]}"));
+	apply(idx, RULE("later", "{shadow: {percent: 2}, backendRefs: [{name: web, port: 80}]}"));
 	assert_non_null(strstr(translate(idx, "demo"), "name: later"));
-	assert_null(strstr(translate(idx, "demo"), "retry"));
+	assert_null(strstr(translate(idx, "demo"), "shadow"));
 	c = condition(idx, "demo", "later", "Accepted");
 	assert_true(c.status);
-	assert_non_null(strstr(c.message, "ignored: spec.rules[0].retry"));
+	assert_non_null(strstr(c.message, "ignored: spec.rules[0].shadow"));
 	sn_index_free(idx);
 }
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a service is used as a backend, and a rule's retries and rate: decoded -> compiled. */
+#include "base/hash.h"
+#include "proxy/config_int.h"
+
+static struct sn_rate rate(const struct sn_raw_rate *raw)
+{
+	return (struct sn_rate){
+		.milli_per_second = (uint64_t)raw->per_second * 1000,
+		.burst = (uint32_t)(raw->burst ? raw->burst : raw->per_second),
+	};
+}
+
+static const struct sn_persist *session(struct build *b, const struct sn_raw_session *raw)
+{
+	struct sn_persist *p = sn_config__take(b, 1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	*p = (struct sn_persist){
+		.name = sn_config__keep_slice(b, raw->name),
+		.type = (enum sn_persist_type)raw->type,
+		.permanent = raw->cookie.permanent,
+		.absolute_s = (uint32_t)(raw->absolute_timeout / 1000),
+		.idle_s = (uint32_t)(raw->idle_timeout / 1000),
+		/* the same for all proxies: it tells ours from garbage, and hides nothing */
+		.key = {0x73656e6e69742e64, 0x65762f73657373},
+	};
+	return p;
+}
+
+void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct sn_policy *p)
+{
+	*p = (struct sn_policy){
+		.algorithm = (enum sn_balance_algorithm)raw->load_balancing.algorithm,
+		.max_connections = (uint32_t)raw->connections.max,
+		.max_requests = (uint32_t)raw->connections.requests,
+		.max_pending = (uint32_t)raw->connections.pending,
+		.pending_timeout_ms = raw->connections.pending_timeout,
+		.idle_timeout_ms = raw->connections.idle_timeout,
+		.budget = {.percent = (uint32_t)raw->budget.percent,
+			   .min_per_second = (uint32_t)raw->budget.min_per_second,
+			   .interval_ns = raw->budget.interval * 1000000},
+		.adaptive = raw->adaptive.mode,
+		.adaptive_min = (uint32_t)raw->adaptive.min,
+		.adaptive_max = (uint32_t)raw->adaptive.max,
+	};
+	if (raw->rate)
+		p->rate = rate(raw->rate);
+	if (raw->session)
+		p->persist = session(b, raw->session);
+}
+
+const struct sn_retry_policy *sn_config__retry(struct build *b, const struct sn_raw_retry *raw)
+{
+	struct sn_retry_policy *p = raw ? sn_config__take(b, 1, sizeof(*p)) : NULL;
+	size_t i;
+
+	if (!p)
+		return NULL;
+	sn_retry_defaults(p);
+	p->attempts = (uint32_t)raw->attempts;
+	sn_retry_set_backoff(p, raw->backoff * 1000000);
+	for (i = 0; i < raw->n_codes; i++) /* the schema has checked both */
+		(void)sn_retry_add_code(p, (unsigned)raw->codes[i]);
+	for (i = 0; i < raw->n_grpc; i++)
+		(void)sn_retry_add_grpc(p, raw->grpc[i]);
+	return p;
+}
+
+const struct sn_rate_limit *sn_config__rate_limit(struct build *b, const struct sn_raw_rate *raw)
+{
+	struct sn_rate_limit *l = raw ? sn_config__take(b, 1, sizeof(*l)) : NULL;
+
+	if (!l)
+		return NULL;
+	l->rate = rate(raw);
+	l->per = (enum sn_rate_per)raw->per;
+	l->header = sn_config__keep_slice(b, raw->header);
+	l->slot = b->snap->n_slots++;
+	return l;
+}
