@@ -35,13 +35,13 @@ PIE_FIX := $(if $(STATIC),$(filter-out -pie,$(LDFLAGS)),$(LDFLAGS))
 $(BIN)/sennit-proxy: $(OUT)/obj/proxy/main.o $(AR_PROXY)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PIE_FIX) $(STATIC_LD) -o $@ $^ $(if $(STATIC),$(LIBS_PROXY_STATIC),$(LIBS_BASE) $(LIBS_HTTP)) -lm
+	$(Q)$(CC) $(PIE_FIX) $(STATIC_LD) -o $@ $^ $(if $(STATIC),$(LIBS_PROXY_STATIC),$(LIBS_BASE) $(LIBS_MESH)) -lm
 	$(if $(STATIC),$(Q)strip $@)
 
 $(BIN)/sennit-operator: $(OUT)/obj/operator/main.o $(AR_OPERATOR)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(if $(wildcard lib/kube/client.c),$(LIBS_CURL)) $(if $(wildcard operator/serve/ws.c),$(LIBS_WS)) $(LIBS_HTTP) -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE) $(if $(wildcard lib/kube/client.c),$(LIBS_CURL)) $(if $(wildcard operator/serve/ws.c),$(LIBS_WS)) $(LIBS_MESH) -lm
 
 $(BIN)/sennit-init: $(OUT)/obj/init/main.o $(AR_INIT)
 	$(call say,LD,$@)
@@ -58,10 +58,10 @@ support: $(SUPPORT)
 .PHONY: support
 
 # tests/bench/NAME.c likewise, for `make bench` only.
-$(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,http base,$(OUT)/lib/$(a).a)
+$(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,mesh http base,$(OUT)/lib/$(a).a)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_REGEX)
 
 compile_commands.json: Makefile mk/flags.mk ## for editors and clang-tidy
 	$(Q)tools/compile-commands '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@

@@ -43,8 +43,10 @@ LIBS_X509 := -lssl -lcrypto
 LIBS_CURL := -lcurl
 LIBS_WS := -lwebsockets
 LIBS_H2 := -lnghttp2
-# What the layers up to http may need; a program that uses none of it links none of it.
+LIBS_REGEX := -lpcre2-8
+# What the layers up to http, or up to mesh, may need; a program that uses none of it links none.
 LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509)
+LIBS_MESH := $(LIBS_HTTP) $(LIBS_REGEX)
 # What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd). The linker's warnings of
 # getaddrinfo and dlopen are about functions of libcrypto that nothing here calls.
-LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a $(shell pkg-config --static --libs libssl)
+LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a -l:libpcre2-8.a $(shell pkg-config --static --libs libssl)

@@ -12,9 +12,10 @@ libs_operator := operator kube mesh http net base
 libs_init := init base
 third_net := $(LIBS_X509)
 third_http := $(LIBS_HTTP)
-third_proxy := $(LIBS_HTTP)
+third_mesh := $(LIBS_MESH)
+third_proxy := $(LIBS_MESH)
 third_kube := $(LIBS_CURL) $(LIBS_X509)
-third_operator := $(LIBS_CURL) $(LIBS_WS) $(LIBS_HTTP)
+third_operator := $(LIBS_CURL) $(LIBS_WS) $(LIBS_MESH)
 
 define unit_layer
 UNIT_$(1) := $$(patsubst tests/unit/%.c,$(OUT)/unit/%,$$(wildcard tests/unit/$(1)/test_*.c))
@@ -35,7 +36,7 @@ check-unit: $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l))) ## unit tests
 # --- fuzzing: the same target file serves libFuzzer and a plain driver that replays the corpus
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_AR := $(foreach a,$(if $(SRC_operator),operator) $(if $(SRC_kube),kube) proxy mesh http net base,$(OUT)/lib/$(a).a)
-FUZZ_LIBS = -Wl,--start-group $(FUZZ_AR) -Wl,--end-group $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) $(LIBS_H2) -lm
+FUZZ_LIBS = -Wl,--start-group $(FUZZ_AR) -Wl,--end-group $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) $(LIBS_H2) $(LIBS_REGEX) -lm
 $(OUT)/replay/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o $(FUZZ_AR)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
