@@ -35,7 +35,7 @@ static bool match_rule(struct sn_exchange *x, const struct sn_target *t,
 {
 	size_t i;
 
-	x->rule = sn_route_match(table, &x->req);
+	x->rule = sn_route_match(table, &x->req, &x->w->route_scratch);
 	if (!x->rule) {
 		x->backend = "";
 		x->stats = stats_of(x, t->svc->name, NULL);

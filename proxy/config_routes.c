@@ -3,14 +3,31 @@
  * own and one for the rest. */
 #include "proxy/config_int.h"
 
-static struct sn_pair_match *pairs(struct build *b, const struct sn_raw_pair *raw, size_t n)
+static bool is_there(const struct sn_pair_match *in, size_t n, struct sn_slice name, bool with_case)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (with_case ? sn_slice_eq(in[i].name, name) : sn_slice_ieq(in[i].name, name))
+			return true;
+	return false;
+}
+
+/* Of several conditions on one name the Gateway API lets the first count and no other. */
+static struct sn_pair_match *pairs(struct build *b, const struct sn_raw_pair *raw, size_t n,
+				   bool with_case, size_t *ret_n)
 {
 	struct sn_pair_match *out = sn_config__take(b, n, sizeof(*out));
 	size_t i;
 
+	*ret_n = 0;
 	for (i = 0; i < n && out; i++) {
-		out[i].name = sn_config__keep_slice(b, raw[i].name);
-		out[i].value = sn_config__keep_slice(b, raw[i].value);
+		if (is_there(out, *ret_n, sn_slice_cstr(raw[i].name), with_case))
+			continue;
+		out[(*ret_n)++] =
+			(struct sn_pair_match){.name = sn_config__keep_slice(b, raw[i].name),
+					       .value = sn_config__keep_slice(b, raw[i].value),
+					       .kind = (enum sn_pair_kind)raw[i].type};
 	}
 	return out;
 }
@@ -23,10 +40,8 @@ static void build_match(struct build *b, const struct sn_raw_match *raw, struct 
 	}
 	if (raw->method)
 		m->method = sn_config__keep_slice(b, raw->method);
-	m->headers = pairs(b, raw->headers, raw->n_headers);
-	m->n_headers = raw->n_headers;
-	m->params = pairs(b, raw->params, raw->n_params);
-	m->n_params = raw->n_params;
+	m->headers = pairs(b, raw->headers, raw->n_headers, false, &m->n_headers);
+	m->params = pairs(b, raw->params, raw->n_params, true, &m->n_params);
 }
 
 static struct sn_header_value *values(struct build *b, const struct sn_raw_pair *raw, size_t n)

@@ -176,6 +176,7 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		into->relayed[i] += from->relayed[i];
 	}
 	into->accept_paused += from->accept_paused;
+	into->regex_limited += from->regex_limited;
 	return 0;
 }
 
@@ -375,4 +376,7 @@ void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 	sn_metrics_family(out, "sennit_accept_paused_total", "counter",
 			  "Times that accepting stopped for lack of descriptors.");
 	sn_metrics_u64(out, "sennit_accept_paused_total", NULL, 0, s->accept_paused);
+	sn_metrics_family(out, "sennit_regex_limited_total", "counter",
+			  "Regular expressions of routes that were given up.");
+	sn_metrics_u64(out, "sennit_regex_limited_total", NULL, 0, s->regex_limited);
 }

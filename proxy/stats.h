@@ -67,6 +67,7 @@ struct sn_stats {
 	uint64_t tcp_open[2], tcp_close[2]; /* by direction */
 	uint64_t rx_bytes[2], tx_bytes[2];  /* of accepted connections */
 	uint64_t accept_paused;
+	uint64_t regex_limited; /* expressions of routes that were given up */
 	uint64_t relayed[2];
 };
 

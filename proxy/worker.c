@@ -57,6 +57,8 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	sn_rng_seed(&w->rng, sn_rng_entropy());
 	w->limiter_seed[0] = sn_rng_entropy();
 	w->limiter_seed[1] = sn_rng_entropy();
+	if (sn_route_scratch_init(&w->route_scratch))
+		goto oom;
 	w->loop = sn_loop_new(NULL, err);
 	if (!w->loop)
 		goto fail;
@@ -627,6 +629,7 @@ static void copy_stats(struct sn_task *t)
 
 	for (i = 0; i < q->w->n_listens; i++)
 		q->copy.accept_paused += q->w->listens[i].listener.paused_total;
+	q->copy.regex_limited += q->w->route_scratch.n_limited;
 	q->rc = sn_stats_add(&q->copy, &q->w->stats);
 	if (q->rc == 0)
 		q->rc = copy_gates(q->w, &q->copy);
@@ -691,6 +694,7 @@ void sn_worker_free(struct sn_worker *w)
 	sn_loop_free(w->loop);
 	sn_snapshot_unref(w->snap);
 	sn_stats_done(&w->stats);
+	sn_route_scratch_done(&w->route_scratch);
 	sn_buf_done(&w->gather.head);
 	sn_buf_done(&w->gather.trail);
 	sn_buf_done(&w->frames);

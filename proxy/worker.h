@@ -78,6 +78,7 @@ struct sn_worker {
 	uint32_t n_slots;
 	struct sn_stats stats;
 	struct sn_rng rng;
+	struct sn_route_scratch route_scratch;
 	struct sn_stats_block *direct_stats[2];
 	struct sn_gather gather; /* what goes to an HTTP/1 peer is put together here */
 	struct sn_buf frames;	 /* what goes to an HTTP/2 peer */

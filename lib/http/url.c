@@ -138,3 +138,16 @@ bool sn_url_decoded_eq(struct sn_slice encoded, struct sn_slice plain)
 			return false;
 	return encoded.n == 0 && i == plain.n;
 }
+
+int sn_url_decode(struct sn_slice encoded, char *dst, size_t cap, size_t *ret_n)
+{
+	size_t n = 0;
+
+	while (encoded.n > 0) {
+		if (n == cap)
+			return -SN_ETOOBIG;
+		dst[n++] = next_decoded(&encoded);
+	}
+	*ret_n = n;
+	return 0;
+}

@@ -21,6 +21,8 @@ int sn_url_path_query(struct sn_slice target, struct sn_slice *ret_path,
 /* First value of query parameter @name (compared byte-wise after percent-decoding both sides, '+'
  * stays '+'). Returns false if absent. *ret_value is undecoded. */
 bool sn_url_query_find(struct sn_slice query, struct sn_slice name, struct sn_slice *ret_value);
+/* Percent-decoded into @dst. Returns 0, or -SN_ETOOBIG when it is longer than @cap. */
+int sn_url_decode(struct sn_slice encoded, char *dst, size_t cap, size_t *ret_n);
 /* Percent-decoded equality. */
 bool sn_url_decoded_eq(struct sn_slice encoded, struct sn_slice plain);
 

@@ -1,119 +1,287 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every match of every rule becomes one entry; entries are sorted by precedence, so the first that
- * fits is the answer. Exact paths are found by hash; prefixes lie behind them, longest first. */
-#include "mesh/route.h"
-
+ * fits is the answer. Which are worth looking at is found by the path: one pass over it hashes
+ * every prefix that ends at an element's end, so that the exact path and the longest prefix known
+ * are one look each, and every prefix knows the next shorter one. Only regular expressions are
+ * tried one by one. */
 #include <stdlib.h>
 
-#include "base/hash.h"
-#include "http/url.h"
+#include "base/err.h"
+#include "mesh/regex.h"
+#include "mesh/route_int.h"
 
-struct entry {
-	const struct sn_match *match;
-	const struct sn_rule *rule;
-	struct sn_slice path; /* PREFIX: without trailing slashes */
-	uint32_t order;
+int sn_route_scratch_init(struct sn_route_scratch *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->regex = sn_regex_scratch_new();
+	return s->regex ? 0 : -SN_ENOMEM;
+}
+
+void sn_route_scratch_done(struct sn_route_scratch *s)
+{
+	sn_regex_scratch_free(s->regex);
+	s->regex = NULL;
+}
+
+/* --- precedence ---------------------------------------------------------------------------------
+ */
+
+static int rank(const struct sn_match *m)
+{
+	return m->path_kind == SN_PATH_EXACT ? 0 : m->path_kind == SN_PATH_REGEX ? 1 : 2;
+}
+
+static int most_first(size_t a, size_t b)
+{
+	return a > b ? -1 : a < b;
+}
+
+static int by_precedence(const void *pa, const void *pb)
+{
+	const struct sn_route__entry *ea = pa, *eb = pb;
+	const struct sn_match *a = ea->match, *b = eb->match;
+	struct sn_slice path_a = sn_route__path(a), path_b = sn_route__path(b);
+	int d = rank(a) - rank(b);
+
+	if (!d)
+		d = most_first(path_a.n, path_b.n);
+	/* Brings equal paths together; two of one length that differ never meet in one request. Two
+	 * expressions may. */
+	if (!d && a->path_kind != SN_PATH_REGEX)
+		d = sn_slice_cmp(path_a, path_b);
+	if (!d)
+		d = most_first(a->method.n > 0, b->method.n > 0);
+	if (!d)
+		d = most_first(a->n_headers, b->n_headers);
+	if (!d)
+		d = most_first(a->n_params, b->n_params);
+	return d ? d : most_first(eb->order, ea->order);
+}
+
+/* --- paths --------------------------------------------------------------------------------------
+ */
+
+static size_t slot_of(const struct sn_route__map *map, uint64_t h)
+{
+	return (h ^ h >> 32) & map->mask;
+}
+
+static struct sn_route__group *find(const struct sn_route_table *t, const struct sn_route__map *map,
+				    uint64_t h, struct sn_slice path)
+{
+	size_t at;
+
+	if (!map->slots)
+		return NULL;
+	for (at = slot_of(map, h); map->slots[at]; at = (at + 1) & map->mask) {
+		struct sn_route__group *g = &t->groups[map->slots[at] - 1];
+
+		if (sn_slice_eq(g->path, path))
+			return g;
+	}
+	return NULL;
+}
+
+struct found {
+	struct sn_route__group *exact, *prefix; /* the longest */
 };
 
-struct sn_route_table {
-	struct sn_rule *rules;
-	size_t n_rules;
-	struct entry *entries; /* by precedence */
-	size_t n_entries;
-	size_t n_exact;	 /* the first n_exact entries have exact paths */
-	uint32_t *exact; /* open-addressing table of 1 + index of a path's first entry; 0 = empty */
-	size_t exact_mask;
-};
-
-static struct sn_slice without_slashes(struct sn_slice path)
+/* One pass over @path, no further than the longest that is known. */
+static struct found find_path(const struct sn_route_table *t, struct sn_slice path)
 {
-	while (path.n > 0 && path.p[path.n - 1] == '/')
-		path.n--;
-	return path;
+	struct found f = {NULL, NULL};
+	struct sn_route__group *g;
+	uint64_t h = SN_ROUTE__HASH_SEED;
+	size_t i;
+
+	for (i = 0;; i++) {
+		if (i <= t->prefix.longest && (i == 0 || i == path.n || path.p[i] == '/')) {
+			g = find(t, &t->prefix, h, sn_slice(path.p, i));
+			f.prefix = g ? g : f.prefix;
+		}
+		if (i == path.n) {
+			if (i <= t->exact.longest)
+				f.exact = find(t, &t->exact, h, path);
+			return f;
+		}
+		if (i >= t->prefix.longest && i >= t->exact.longest)
+			return f;
+		h = sn_route__hash(h, path.p[i]);
+	}
 }
 
-static int compare(const void *pa, const void *pb)
+static int map_init(struct sn_arena *arena, struct sn_route__map *map, size_t n)
 {
-	const struct entry *a = pa, *b = pb;
-	bool exact_a = a->match->path_kind == SN_PATH_EXACT;
-	bool exact_b = b->match->path_kind == SN_PATH_EXACT;
-	int d;
+	size_t size = 8;
 
-	if (exact_a != exact_b)
-		return exact_a ? -1 : 1;
-	if (!exact_a && a->path.n != b->path.n)
-		return a->path.n > b->path.n ? -1 : 1;
-	d = sn_slice_cmp(a->path,
-			 b->path); /* groups equal paths; no meaning among different ones */
-	if (d)
-		return d;
-	if (!a->match->method.n != !b->match->method.n)
-		return a->match->method.n ? -1 : 1;
-	if (a->match->n_headers != b->match->n_headers)
-		return a->match->n_headers > b->match->n_headers ? -1 : 1;
-	if (a->match->n_params != b->match->n_params)
-		return a->match->n_params > b->match->n_params ? -1 : 1;
-	return a->order < b->order ? -1 : a->order > b->order;
-}
-
-static uint64_t path_hash(struct sn_slice path)
-{
-	return sn_hash_table(path.p, path.n);
-}
-
-static int index_exact(struct sn_arena *arena, struct sn_route_table *t)
-{
-	size_t size = 8, i, at;
-
-	if (t->n_exact == 0)
+	if (n == 0)
 		return 0;
-	while (size < t->n_exact * 2)
+	while (size < n * 2)
 		size *= 2;
-	t->exact = sn_arena_array(arena, size, sizeof(*t->exact));
-	if (!t->exact)
-		return -1;
-	t->exact_mask = size - 1;
-	for (i = 0; i < t->n_exact; i++) {
-		if (i && sn_slice_eq(t->entries[i].path, t->entries[i - 1].path))
-			continue; /* reached through the first of its path */
-		at = path_hash(t->entries[i].path) & t->exact_mask;
-		while (t->exact[at])
-			at = (at + 1) & t->exact_mask;
-		t->exact[at] = (uint32_t)i + 1;
+	map->slots = sn_arena_array(arena, size, sizeof(*map->slots));
+	map->mask = size - 1;
+	return map->slots ? 0 : -SN_ENOMEM;
+}
+
+static void map_add(struct sn_route__map *map, const struct sn_route__group *g, size_t index)
+{
+	uint64_t h = SN_ROUTE__HASH_SEED;
+	size_t at, i;
+
+	for (i = 0; i < g->path.n; i++)
+		h = sn_route__hash(h, g->path.p[i]);
+	for (at = slot_of(map, h); map->slots[at];)
+		at = (at + 1) & map->mask;
+	map->slots[at] = (uint32_t)index + 1;
+	if (g->path.n > map->longest)
+		map->longest = g->path.n;
+}
+
+/* --- compiling ----------------------------------------------------------------------------------
+ */
+
+static bool same_group(const struct sn_route__entry *a, const struct sn_route__entry *b)
+{
+	return rank(a->match) == rank(b->match) &&
+	       sn_slice_eq(sn_route__path(a->match), sn_route__path(b->match));
+}
+
+/* The path up to its last element: no prefix of it that ends with an element is longer. */
+static struct sn_slice parent(struct sn_slice path)
+{
+	while (path.n > 0 && path.p[path.n - 1] != '/')
+		path.n--;
+	return sn_slice(path.p, path.n ? path.n - 1 : 0);
+}
+
+static int make_groups(struct sn_arena *arena, struct sn_route_table *t)
+{
+	size_t i, n_exact = 0;
+	int rc = 0;
+
+	t->groups = sn_arena_array(arena, t->n_entries, sizeof(*t->groups));
+	if (!t->groups)
+		return -SN_ENOMEM;
+	for (i = 0; i < t->n_entries; i++) {
+		const struct sn_route__entry *e = &t->entries[i];
+
+		if (i >= t->n_exact && i < t->n_exact + t->n_regex)
+			continue;
+		if (t->n_groups == 0 ||
+		    !same_group(e, &t->entries[t->groups[t->n_groups - 1].first])) {
+			t->groups[t->n_groups++] = (struct sn_route__group){
+				.path = sn_route__path(e->match), .first = (uint32_t)i};
+			n_exact += i < t->n_exact;
+		}
+		t->groups[t->n_groups - 1].n++;
+	}
+	if (map_init(arena, &t->exact, n_exact) ||
+	    map_init(arena, &t->prefix, t->n_groups - n_exact))
+		return -SN_ENOMEM;
+	for (i = 0; i < t->n_groups; i++)
+		map_add(i < n_exact ? &t->exact : &t->prefix, &t->groups[i], i);
+	for (i = 0; i < t->n_groups && !rc; i++) {
+		struct sn_route__group *g = &t->groups[i], *up = NULL;
+
+		if (i >= n_exact && g->path.n)
+			up = find_path(t, parent(g->path)).prefix;
+		g->up = up ? (uint32_t)(up - t->groups) + 1 : 0;
+		rc = sn_route__index_headers(arena, t, g);
+	}
+	return rc;
+}
+
+static int make_pairs(struct sn_pair_match *pairs, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (pairs[i].kind == SN_PAIR_REGEX &&
+		    sn_regex_new(pairs[i].value, &pairs[i].regex, NULL))
+			return -SN_ENOMEM;
+	return 0;
+}
+
+static int make_regexes(struct sn_rule *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_matches; i++) {
+		struct sn_match *m = &r->matches[i];
+
+		if (m->path_kind == SN_PATH_REGEX && sn_regex_new(m->path, &m->regex, NULL))
+			return -SN_ENOMEM;
+		if (make_pairs(m->headers, m->n_headers) || make_pairs(m->params, m->n_params))
+			return -SN_ENOMEM;
 	}
 	return 0;
+}
+
+static void free_pairs(struct sn_pair_match *pairs, size_t n)
+{
+	while (n-- > 0) {
+		sn_regex_free(pairs[n].regex);
+		pairs[n].regex = NULL;
+	}
+}
+
+void sn_route_done(struct sn_route_table *t)
+{
+	size_t i, k;
+
+	for (i = 0; t && i < t->n_rules; i++)
+		for (k = 0; k < t->rules[i].n_matches; k++) {
+			struct sn_match *m = &t->rules[i].matches[k];
+
+			sn_regex_free(m->regex);
+			m->regex = NULL;
+			free_pairs(m->headers, m->n_headers);
+			free_pairs(m->params, m->n_params);
+		}
+}
+
+static int compile(struct sn_arena *arena, struct sn_route_table *t)
+{
+	static const struct sn_match anything;
+	size_t i, m, n = 0;
+
+	for (i = 0; i < t->n_rules; i++) {
+		n += t->rules[i].n_matches ? t->rules[i].n_matches : 1;
+		if (make_regexes(&t->rules[i]))
+			return -SN_ENOMEM;
+	}
+	t->entries = sn_arena_array(arena, n, sizeof(*t->entries));
+	if (!t->entries)
+		return -SN_ENOMEM;
+	for (i = 0; i < t->n_rules; i++)
+		for (m = 0; m < (t->rules[i].n_matches ? t->rules[i].n_matches : 1); m++) {
+			struct sn_route__entry *e = &t->entries[t->n_entries];
+
+			e->match = t->rules[i].n_matches ? &t->rules[i].matches[m] : &anything;
+			e->rule = &t->rules[i];
+			e->order = (uint32_t)t->n_entries++;
+			t->n_exact += e->match->path_kind == SN_PATH_EXACT;
+			t->n_regex += e->match->path_kind == SN_PATH_REGEX;
+		}
+	if (t->n_entries)
+		qsort(t->entries, t->n_entries, sizeof(*t->entries), by_precedence);
+	return make_groups(arena, t);
 }
 
 struct sn_route_table *sn_route_compile(struct sn_arena *arena, struct sn_rule *rules,
 					size_t n_rules)
 {
-	static const struct sn_match anything;
 	struct sn_route_table *t = sn_arena_alloc(arena, sizeof(*t));
-	size_t i, m, n = 0;
 
 	if (!t)
 		return NULL;
 	t->rules = rules;
 	t->n_rules = n_rules;
-	for (i = 0; i < n_rules; i++)
-		n += rules[i].n_matches ? rules[i].n_matches : 1;
-	t->entries = sn_arena_array(arena, n ? n : 1, sizeof(*t->entries));
-	if (!t->entries)
+	if (compile(arena, t)) {
+		sn_route_done(t);
 		return NULL;
-	for (i = 0; i < n_rules; i++)
-		for (m = 0; m < (rules[i].n_matches ? rules[i].n_matches : 1); m++) {
-			struct entry *e = &t->entries[t->n_entries];
-
-			e->match = rules[i].n_matches ? &rules[i].matches[m] : &anything;
-			e->rule = &rules[i];
-			e->order = (uint32_t)t->n_entries++;
-			e->path = e->match->path_kind == SN_PATH_PREFIX
-					  ? without_slashes(e->match->path)
-					  : e->match->path;
-			t->n_exact += e->match->path_kind == SN_PATH_EXACT;
-		}
-	qsort(t->entries, t->n_entries, sizeof(*t->entries), compare);
-	return index_exact(arena, t) ? NULL : t;
+	}
+	return t;
 }
 
 size_t sn_route_count(const struct sn_route_table *t)
@@ -126,91 +294,63 @@ const struct sn_rule *sn_route_rule(const struct sn_route_table *t, size_t i)
 	return &t->rules[i];
 }
 
-/* RFC 9110 5.3: several fields of one name are one list; the Gateway API compares the joined value.
- * One field, the common case, is compared as it is. */
-static bool header_matches(const struct sn_pair_match *m, const struct sn_request *req)
+/* --- asking -------------------------------------------------------------------------------------
+ */
+
+static struct sn_route__question ask(const struct sn_request *req, struct sn_route_scratch *s)
 {
-	struct sn_slice want = m->value;
-	bool seen = false;
-	uint32_t i;
+	struct sn_route__question q = {.req = req, .query = req->path, .scratch = s};
 
-	for (i = 0; i < req->headers.n; i++) {
-		const struct sn_header *h = &req->headers.v[i];
-
-		if (h->flags & SN_HDR_DROPPED || !sn_slice_ieq(h->name, m->name))
-			continue;
-		if (seen) { /* ",": the next field's share of the wanted list */
-			if (want.n == 0 || want.p[0] != ',')
-				return false;
-			want = sn_slice_trim(sn_slice(want.p + 1, want.n - 1));
-		}
-		if (!sn_slice_starts(want, h->value))
-			return false;
-		want = sn_slice(want.p + h->value.n, want.n - h->value.n);
-		seen = true;
-	}
-	return seen && want.n == 0;
+	q.path = sn_slice_cut(&q.query, '?');
+	if (!q.query.p)
+		q.query = sn_slice("", 0);
+	s->n_limited_now = 0;
+	return q;
 }
 
-static bool fits(const struct sn_match *m, const struct sn_request *req, struct sn_slice query)
+const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req,
+				     struct sn_route_scratch *s)
 {
-	struct sn_slice value;
-	size_t i;
-
-	if (m->method.n && !sn_slice_eq(m->method, req->method_text))
-		return false;
-	for (i = 0; i < m->n_headers; i++)
-		if (!header_matches(&m->headers[i], req))
-			return false;
-	for (i = 0; i < m->n_params; i++)
-		if (!sn_url_query_find(query, m->params[i].name, &value) ||
-		    !sn_url_decoded_eq(value, m->params[i].value))
-			return false;
-	return true;
-}
-
-static bool prefix_fits(struct sn_slice prefix, struct sn_slice path)
-{
-	return sn_slice_starts(path, prefix) &&
-	       (path.n == prefix.n || path.p[prefix.n] == '/' || prefix.n == 0);
-}
-
-static const struct sn_rule *match_exact(const struct sn_route_table *t,
-					 const struct sn_request *req, struct sn_slice path,
-					 struct sn_slice query)
-{
-	size_t at, i;
-
-	for (at = path_hash(path) & t->exact_mask; t->exact[at]; at = (at + 1) & t->exact_mask) {
-		i = t->exact[at] - 1;
-		if (!sn_slice_eq(t->entries[i].path, path))
-			continue;
-		for (; i < t->n_exact && sn_slice_eq(t->entries[i].path, path); i++)
-			if (fits(t->entries[i].match, req, query))
-				return t->entries[i].rule;
-		return NULL;
-	}
-	return NULL;
-}
-
-const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req)
-{
-	struct sn_slice query = req->path, path = sn_slice_cut(&query, '?');
+	struct sn_route__question q = ask(req, s);
+	struct found f = find_path(t, q.path);
+	const struct sn_route__group *g;
 	const struct sn_rule *rule;
 	size_t i;
 
-	if (!query.p)
-		query = sn_slice("", 0);
-	if (t->n_exact) {
-		rule = match_exact(t, req, path, query);
-		if (rule)
-			return rule;
-	}
-	for (i = t->n_exact; i < t->n_entries; i++)
-		if (prefix_fits(t->entries[i].path, path) && fits(t->entries[i].match, req, query))
-			return t->entries[i].rule;
-	return NULL;
+	rule = f.exact ? sn_route__in_group(t, f.exact, &q) : NULL;
+	for (i = t->n_exact; i < t->n_exact + t->n_regex && !rule; i++)
+		if (sn_route__fits(t->entries[i].match, &q, NULL) == SN_ROUTE_FITS &&
+		    sn_route__path_fits(t->entries[i].match, &q))
+			rule = t->entries[i].rule;
+	for (g = f.prefix; g && !rule; g = g->up ? &t->groups[g->up - 1] : NULL)
+		rule = sn_route__in_group(t, g, &q);
+	return rule;
 }
+
+void sn_route_explain(const struct sn_route_table *t, const struct sn_request *req,
+		      struct sn_route_scratch *s,
+		      void (*fn)(void *arg, const struct sn_route_candidate *c), void *arg)
+{
+	struct sn_route__question q = ask(req, s);
+	bool taken = false;
+	size_t i;
+
+	for (i = 0; i < t->n_entries; i++) {
+		const struct sn_route__entry *e = &t->entries[i];
+		struct sn_route_candidate c = {.rule = e->rule, .match = e->match};
+
+		c.why = sn_route__path_fits(e->match, &q) ? sn_route__fits(e->match, &q, &c.pair)
+							  : SN_ROUTE_PATH;
+		if (c.why != SN_ROUTE_HEADER && c.why != SN_ROUTE_PARAM)
+			c.pair = NULL;
+		c.taken = c.why == SN_ROUTE_FITS && !taken;
+		taken |= c.taken;
+		fn(arg, &c);
+	}
+}
+
+/* --- shares -------------------------------------------------------------------------------------
+ */
 
 const struct sn_backend_ref *sn_route_pick(const struct sn_rule *rule, struct sn_rng *rng)
 {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mesh/route.h - which rule a request takes, by Gateway API precedence (exact path, longest prefix,
- * method, most headers, most query parameters, order of the document), and which backend of the
- * rule. Compiled once, matched many times without allocation. Pure. */
+/* mesh/route.h - which rule a request takes, and which backend of the rule by weight. Pure.
+ * Precedence is the Gateway API's: exact path; regular expression, the longest pattern first (the
+ * API leaves their place open; this is Envoy Gateway's); longest prefix, by characters; then a
+ * method, most headers, most query parameters, and the order of the document, which is that of age
+ * and name. A table is immutable and shared by all workers; what a match writes to is a scratch. */
 #ifndef SN_MESH_ROUTE_H
 #define SN_MESH_ROUTE_H
 
@@ -16,19 +18,27 @@
 #include "mesh/filter.h"
 #include "mesh/policy.h"
 #include "mesh/retry.h"
+#include "mesh/regex.h"
 
-enum sn_path_kind { SN_PATH_ANY, SN_PATH_EXACT, SN_PATH_PREFIX };
+enum sn_path_kind { SN_PATH_ANY, SN_PATH_EXACT, SN_PATH_PREFIX, SN_PATH_REGEX };
+enum sn_pair_kind { SN_PAIR_EXACT, SN_PAIR_REGEX };
+
+struct sn_regex;
 
 struct sn_pair_match {
 	struct sn_slice name;
-	struct sn_slice value;
+	struct sn_slice value; /* or the pattern */
+	enum sn_pair_kind kind;
+	struct sn_regex *regex; /* the table's; NULL before and when kind is not REGEX */
 };
 
 /* One way in to a rule; a rule without matches has one that takes everything. */
 struct sn_match {
 	enum sn_path_kind path_kind;
-	struct sn_slice
-		path; /* PREFIX: by whole elements, "/api" takes /api and /api/x, not /apix */
+	/* PREFIX: by whole elements, "/api" takes /api and /api/x, not /apix. REGEX: a pattern for
+	 * all of the path. */
+	struct sn_slice path;
+	struct sn_regex *regex; /* as of a pair */
 	struct sn_slice method; /* empty: any */
 	struct sn_pair_match *headers;
 	size_t n_headers;
@@ -62,16 +72,54 @@ struct sn_rule {
 };
 
 struct sn_route_table;
+struct sn_regex_scratch;
 
-/* Compiles @rules (borrowed from then on, same lifetime as @arena), in document order. NULL when
- * out of memory. */
+/* What matching writes to: one for each thread. */
+struct sn_route_scratch {
+	struct sn_regex_scratch *regex;
+	uint64_t n_limited; /* expressions that were given up: too much work, or too long a text */
+	unsigned n_limited_now; /* of this request; after SN_ROUTE_LIMITED_MAX none is tried */
+	char text[SN_REGEX_SUBJECT_MAX];
+};
+#define SN_ROUTE_LIMITED_MAX 4
+
+/* Returns 0 or -SN_ENOMEM. */
+int sn_route_scratch_init(struct sn_route_scratch *s);
+void sn_route_scratch_done(struct sn_route_scratch *s); /* all zero is allowed */
+
+/* Compiles @rules (borrowed from then on, same lifetime as @arena), in document order, and their
+ * regular expressions (checked before, see sn_regex_check()). NULL when out of memory. The memory
+ * is the arena's, the expressions end with sn_route_done(). */
 struct sn_route_table *sn_route_compile(struct sn_arena *arena, struct sn_rule *rules,
 					size_t n_rules);
+void sn_route_done(struct sn_route_table *t); /* NULL allowed */
 size_t sn_route_count(const struct sn_route_table *t);
 const struct sn_rule *sn_route_rule(const struct sn_route_table *t, size_t i);
 
-/* The rule for a request, NULL when none matches (404). */
-const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req);
+/* The rule for a request, NULL when none matches (404). An expression that is given up does not
+ * match. Takes time by the path's length and by how many matches share its path or are regular
+ * expressions of it, not by the number of rules. Allocates nothing. */
+const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req,
+				     struct sn_route_scratch *s);
+
+enum sn_route_why {
+	SN_ROUTE_FITS, /* the first that fits is taken, the others are lower */
+	SN_ROUTE_PATH, /* these do not: the first thing that differs */
+	SN_ROUTE_METHOD,
+	SN_ROUTE_HEADER,
+	SN_ROUTE_PARAM,
+};
+struct sn_route_candidate {
+	const struct sn_rule *rule;
+	const struct sn_match *match; /* of the rule; one that takes everything if it has none */
+	enum sn_route_why why;
+	const struct sn_pair_match *pair; /* HEADER, PARAM: the one that differs */
+	bool taken;
+};
+/* Shows each match of the table in the order of precedence. Slow: for people. */
+void sn_route_explain(const struct sn_route_table *t, const struct sn_request *req,
+		      struct sn_route_scratch *s,
+		      void (*fn)(void *arg, const struct sn_route_candidate *c), void *arg);
 
 /* Draws a backend by weight; NULL when total_weight is 0. */
 const struct sn_backend_ref *sn_route_pick(const struct sn_rule *rule, struct sn_rng *rng);

@@ -1,44 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which requests a rule takes, and where they go. */
+#include <stdio.h>
 #include <string.h>
 
+#include "mesh/regex.h"
 #include "mesh/route.h"
 #include "mesh/schema_int.h"
 
 /* --- matches -----------------------------------------------------------------------------------
  */
 
+/* For a finding about the value of the object that is being checked. */
+static const struct sn_val *at_value(struct sn_conf_ctx *ctx, const struct sn_val *v)
+{
+	size_t n = strlen(ctx->path);
+	const struct sn_val *value = sn_val_get(v, "value");
+
+	snprintf(ctx->path + n, sizeof(ctx->path) - n, ".value");
+	return value ? value : v;
+}
+
+static void check_pattern(struct sn_conf_ctx *ctx, const struct sn_val *v, const char *pattern)
+{
+	struct sn_err err = {0};
+
+	if (sn_regex_check(sn_slice_cstr(pattern), &err))
+		sn_conf_error(ctx, at_value(ctx, v), "not a usable regular expression: %s",
+			      err.msg);
+}
+
 static void check_path(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
 {
-	const char *s = *(const char **)value;
+	const struct sn_raw_path *p = value;
 
-	if (s[0] != '/')
-		sn_conf_error(ctx, v, "a path begins with \"/\", found \"%.80s\"", s);
-	else if (strpbrk(s, "?#"))
-		sn_conf_error(ctx, v,
+	if (p->type == SN_PATH_REGEX)
+		check_pattern(ctx, v, p->value);
+	else if (p->value[0] != '/')
+		sn_conf_error(ctx, at_value(ctx, v), "a path begins with \"/\", found \"%.80s\"",
+			      p->value);
+	else if (strpbrk(p->value, "?#"))
+		sn_conf_error(ctx, at_value(ctx, v),
 			      "a path has no \"?\" or \"#\"; match the query with queryParams");
 }
 
-static const struct sn_conf_name path_types[] = {
-	{"PathPrefix", SN_PATH_PREFIX}, {"Exact", SN_PATH_EXACT}, {NULL, 0}};
-static const struct sn_conf_field path_fields[] = {{.key = "type",
-						    .type = SN_CONF_ENUM,
-						    .names = path_types,
-						    AT(sn_raw_path, type),
-						    .def = "PathPrefix",
-						    .help = "how it is compared"},
-						   {.key = "value",
-						    .type = SN_CONF_STR,
-						    .min = 1,
-						    .max = 1024,
-						    AT(sn_raw_path, value),
-						    .def = "/",
-						    .check = check_path,
-						    .help = "the path, without query"},
-						   END};
-static const struct sn_conf_object path = {"path", sizeof(struct sn_raw_path), path_fields, NULL};
+static void check_pair(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const struct sn_raw_pair *p = value;
 
-static const struct sn_conf_name pair_types[] = {{"Exact", 0}, {NULL, 0}};
+	if (p->type == SN_PAIR_REGEX)
+		check_pattern(ctx, v, p->value);
+}
+
+static const struct sn_conf_name path_types[] = {{"PathPrefix", SN_PATH_PREFIX},
+						 {"Exact", SN_PATH_EXACT},
+						 {"RegularExpression", SN_PATH_REGEX},
+						 {NULL, 0}};
+static const struct sn_conf_field path_fields[] = {
+	{.key = "type",
+	 .type = SN_CONF_ENUM,
+	 .names = path_types,
+	 AT(sn_raw_path, type),
+	 .def = "PathPrefix",
+	 .help = "how it is compared"},
+	{.key = "value",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 1024,
+	 AT(sn_raw_path, value),
+	 .def = "/",
+	 .help = "the path, without query; or a pattern for all of it"},
+	END};
+static const struct sn_conf_object path = {"path", sizeof(struct sn_raw_path), path_fields,
+					   check_path};
+
+static const struct sn_conf_name pair_types[] = {
+	{"Exact", SN_PAIR_EXACT}, {"RegularExpression", SN_PAIR_REGEX}, {NULL, 0}};
 static const struct sn_conf_field match_pair_fields[] = {{.key = "type",
 							  .type = SN_CONF_ENUM,
 							  .names = pair_types,
@@ -61,7 +97,7 @@ static const struct sn_conf_field match_pair_fields[] = {{.key = "type",
 							  .help = "value"},
 							 END};
 static const struct sn_conf_object match_pair = {"match", sizeof(struct sn_raw_pair),
-						 match_pair_fields, NULL};
+						 match_pair_fields, check_pair};
 static const struct sn_conf_field match_pair_item = {.type = SN_CONF_OBJECT, .object = &match_pair};
 
 static const struct sn_conf_field match_fields[] = {

@@ -32,8 +32,15 @@ struct sn_snapshot *sn_snapshot_ref(struct sn_snapshot *s)
 
 void sn_snapshot_unref(struct sn_snapshot *s)
 {
+	size_t i, k;
+
 	if (!s || !sn_refcount_dec(&s->refs))
 		return;
+	for (i = 0; i < s->n_services; i++) {
+		sn_route_done(s->services[i].table);
+		for (k = 0; k < s->services[i].n_ports; k++)
+			sn_route_done(s->services[i].ports[k].table);
+	}
 	sn_map_done(&s->by_host, NULL);
 	sn_map_done(&s->by_addr, NULL);
 	sn_map_done(&s->by_name, NULL);

@@ -99,7 +99,7 @@ kind: MeshRoute
 metadata: {name: odd, namespace: demo}
 spec:
   parentRefs: [{kind: Service, name: web}]
-  rules: [{matches: [{path: {type: RegularExpression, value: "/.*"}}], backendRefs: [{name: odd}]}]
+  rules: [{matches: [{path: {type: Regex, value: "/.*"}}], backendRefs: [{name: odd}]}]
 ---
 kind: BackendPolicy
 metadata: {name: odd, namespace: demo}

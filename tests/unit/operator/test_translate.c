@@ -192,7 +192,6 @@ static void test_hostile_values_stay_values(void **state)
 	sn_arena_init(&a, 0, 0);
 	assert_int_equal(sn_yaml_parse(&a, "doc", text, strlen(text), &v, NULL, &err), 0);
 	assert_null(strstr(text, "\n  evil"));
-	sn_arena_done(&a);
 	sn_index_free(idx);
 }
 
@@ -201,16 +200,42 @@ static void test_hostile_values_stay_values(void **state)
 	"kind: MeshRoute\nmetadata: {name: " name ", namespace: demo}\nspec: {parentRefs: [" WEB   \
 	"], rules: [" rest "]}\n---\n"
 
+static void test_matches_are_kept_as_they_are(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	const char *text;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx,
+	      RULE("regex", "{matches: [{path: {type: RegularExpression, value: '/v[0-9]+'}, "
+			    "headers: [{type: RegularExpression, name: x-a, value: 'b+'}], "
+			    "queryParams: [{type: RegularExpression, name: q, value: 'c?'}]}]}"));
+	text = translate(idx, "demo");
+	assert_non_null(strstr(text, "/v[0-9]+"));
+	assert_non_null(strstr(text, "b+"));
+	assert_non_null(strstr(text, "c?"));
+	assert_null(strstr(text, "type: Exact"));
+	assert_true(condition(idx, "demo", "regex", "Accepted").status);
+	sn_index_free(idx);
+}
+
 static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 {
 	static const struct {
 		const char *text, *says;
 	} rows[] = {
-		{RULE("bad", "{matches: [{path: {type: RegularExpression, value: /x}}]}"),
+		{RULE("bad", "{matches: [{path: {type: Regex, value: /x}}]}"),
 		 "spec.rules[0].matches[0].path.type"},
+		{RULE("bad", "{matches: [{path: {type: RegularExpression, value: '/x(?=y)'}}]}"),
+		 "spec.rules[0].matches[0].path.value: not a usable regular expression: at offset "
+		 "2"},
 		{RULE("bad",
-		      "{matches: [{headers: [{type: RegularExpression, name: a, value: b}]}]}"),
-		 "spec.rules[0].matches[0].headers[0].type"},
+		      "{matches: [{headers: [{type: RegularExpression, name: a, value: '(b'}]}]}"),
+		 "spec.rules[0].matches[0].headers[0].value: not a usable"},
+		{RULE("bad", "{matches: [{queryParams: [{type: RegularExpression, name: a, value: "
+			     "'['}]}]}"),
+		 "spec.rules[0].matches[0].queryParams[0].value: not a usable"},
 		{RULE("bad", "{matches: [{header: [{name: a, value: b}]}]}"), "did you mean"},
 		{RULE("bad", "{filters: [{type: URLRewrite, urlRewrite: {}}]}"), "filters[0].type"},
 		{RULE("bad", "{timeouts: {request: 99999h}}"), "spec.rules[0].timeouts.request"},
@@ -375,6 +400,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_parents, teardown),
 		cmocka_unit_test_teardown(test_mesh_config, teardown),
 		cmocka_unit_test_teardown(test_hostile_values_stay_values, teardown),
+		cmocka_unit_test_teardown(test_matches_are_kept_as_they_are, teardown),
 		cmocka_unit_test_teardown(test_a_route_that_cannot_be_expressed_spoils_nothing,
 					  teardown),
 		cmocka_unit_test_teardown(test_settings_of_a_later_version_are_ignored_and_named,
