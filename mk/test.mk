@@ -119,4 +119,7 @@ bench: ## against HAProxy, nginx, nghttpx and Envoy in the same run; BENCH_ARGS=
 bench-heads: $(BIN)/bench/heads ## instructions per head parsed and written
 	@tools/install-deps build bench
 	@BIN=$(abspath $(BIN)) LEVELS="scalar sse42 avx2" tests/bench/heads
-.PHONY: bench bench-heads
+bench-routes: $(BIN)/bench/routes ## instructions per request among 10 and among 5,000 routes
+	@tools/install-deps build bench
+	@BIN=$(abspath $(BIN)) tests/bench/routes
+.PHONY: bench bench-heads bench-routes
