@@ -11,8 +11,8 @@
 
 /* Bounds of one match. A step may look at all of the text, so that long texts get fewer. */
 #define STEPS_MAX 10000
-#define STEPS_MIN 1000
-#define OCTETS_MAX 2500000 /* steps times length */
+#define STEPS_MIN 300
+#define OCTETS_MAX 1200000 /* steps times length */
 #define HEAP_KIB_MAX 512
 #define JIT_STACK_BYTES 32768
 #define JIT_STACK_BYTES_MAX 262144
