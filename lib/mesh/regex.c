@@ -159,9 +159,11 @@ int sn_regex_check(struct sn_slice pattern, struct sn_err *err)
 int sn_regex_new(struct sn_slice pattern, struct sn_regex **ret, struct sn_err *err)
 {
 	struct sn_regex *re = calloc(1, sizeof(*re));
-	int rc =
-		re ? compile(pattern, &re->code, err) : sn_err_set(err, SN_ENOMEM, "out of memory");
+	int rc;
 
+	if (!re)
+		return sn_err_set(err, SN_ENOMEM, "out of memory");
+	rc = compile(pattern, &re->code, err);
 	if (rc) {
 		free(re);
 		return rc;

@@ -100,7 +100,7 @@ static bool param_fits(const struct sn_pair_match *m, const struct sn_route__que
 enum sn_route_why sn_route__fits(const struct sn_match *m, const struct sn_route__question *q,
 				 const struct sn_pair_match **ret_pair)
 {
-	const struct sn_pair_match *pair, *unused;
+	const struct sn_pair_match *pair, *unused = NULL;
 	size_t i;
 
 	ret_pair = ret_pair ? ret_pair : &unused;
