@@ -3,6 +3,7 @@
  * worker keeps for a place is found by the place's slot; a request that began before a swap routes
  * by its own snapshot and looks things up by name. */
 #include "base/err.h"
+#include "mesh/hashkey.h"
 #include "proxy/exchange.h"
 
 static struct sn_slot *slot_of(const struct sn_exchange *x, uint32_t slot)
@@ -194,15 +195,25 @@ static const struct sn_up *hop(const struct sn_exchange *x)
 
 static bool choose_in_service(struct sn_exchange *x)
 {
-	uint64_t now = sn_loop_now_ns(x->w->loop);
+	enum sn_balance_none why = SN_BALANCE_EMPTY;
+	struct sn_balance_ask ask = {.now_ns = x->try_ns, .tried = x->tried, .n_tried = x->n_tried};
 
 	x->cluster = cluster_of(x);
-	x->endpoint = x->cluster ? sn_balance_pick(x->cluster->balance, x->tried, now) : NULL;
+	if (x->cluster) {
+		ask.has_hash =
+			sn_hashkey(&x->svc->policy.hash_on, &x->req, &x->c->d.peer, &ask.hash);
+		if (x->in_session)
+			ask.stick = sn_balance_find(x->cluster->balance, x->session.endpoint);
+		x->endpoint = sn_balance_pick(x->cluster->balance, &ask, &why);
+	}
 	if (!x->endpoint) {
-		sn_exchange_refuse(x, 503, SN_REFUSE_NO_ENDPOINTS, x->svc->name);
+		sn_exchange_refuse(x, 503, SN_REFUSE_NO_ENDPOINTS,
+				   why == SN_BALANCE_ALL_EJECTED ? "all endpoints are ejected"
+								 : x->svc->name);
 		return false;
 	}
-	x->tried = x->endpoint;
+	if (x->n_tried < SN_TRIED_MAX)
+		x->tried[x->n_tried++] = x->endpoint;
 	x->mesh = x->endpoint->mesh;
 	x->peer = sn_cluster_peer(x->cluster, x->endpoint);
 	return true;

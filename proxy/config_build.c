@@ -102,7 +102,7 @@ static int endpoint_line(struct sn_slice line, struct sn_endpoint_spec *e, struc
 	struct sn_slice ip = word(&line), port = word(&line), mark;
 	uint64_t n;
 
-	*e = (struct sn_endpoint_spec){.weight = 1};
+	*e = (struct sn_endpoint_spec){.weight = 1, .zone = ""};
 	if (sn_num_u64(port, 65535, &n) || n == 0)
 		return sn_err_set(err, SN_ECONF, "expected \"ADDRESS PORT\", port 1 to 65535");
 	if (sn_addr_parse_ip(ip, (uint16_t)n, &e->addr))
@@ -205,6 +205,7 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 			sn_conf_error(b->ctx, at(b, sn_val_get(one, "address")),
 				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
 				      raw->list[i].address);
+		e->zone = "";
 		e->weight = (uint32_t)raw->list[i].weight;
 		e->service_port = (uint16_t)raw->list[i].service_port;
 		e->mesh = raw->list[i].mesh;

@@ -32,6 +32,8 @@ static const struct sn_persist *session(struct build *b, const struct sn_raw_ses
 void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct sn_policy *p)
 {
 	*p = (struct sn_policy){
+		.aperture_min = 12,
+		.prefer_own_zone = true,
 		.algorithm = (enum sn_balance_algorithm)raw->load_balancing.algorithm,
 		.max_connections = (uint32_t)raw->connections.max,
 		.max_requests = (uint32_t)raw->connections.requests,
@@ -45,6 +47,7 @@ void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct 
 		.adaptive_min = (uint32_t)raw->adaptive.min,
 		.adaptive_max = (uint32_t)raw->adaptive.max,
 	};
+	sn_breaker_defaults(&p->breaker);
 	if (raw->rate)
 		p->rate = rate(raw->rate);
 	if (raw->session)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/num.h"
 #include "mesh/grpc.h"
 
 #define FREE_EXCHANGES_MAX 256

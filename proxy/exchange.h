@@ -105,6 +105,8 @@ enum sn_phase {
 	SN_PHASE_TRYING,
 };
 
+#define SN_TRIED_MAX 4 /* endpoints that are remembered as tried */
+
 struct sn_exchange {
 	struct sn_exchange *next_free;
 	struct sn_task release;
@@ -151,7 +153,8 @@ struct sn_exchange {
 	unsigned tries;
 	bool no_retry_upstream; /* a proxy behind us has said that it is not to be repeated */
 	bool gave_up; /* a failure that would have been repeated is not: so nobody should */
-	const struct sn_endpoint *tried; /* the last one; only to be compared */
+	const struct sn_endpoint *tried[SN_TRIED_MAX]; /* only to be compared */
+	unsigned n_tried;
 	uint32_t retry_after_ms;	 /* what the last answer asks for; 0: nothing */
 	uint32_t come_back_s;		 /* what an answer of ours asks for; 0: nothing */
 	/* the request's body */

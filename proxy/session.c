@@ -24,19 +24,6 @@ void sn_session_read(struct sn_exchange *x)
 	x->in_session = p && sn_persist_find(p, &x->req.headers, now_unix_s(), &x->session) == 0;
 }
 
-struct sn_endpoint *sn_session_endpoint(struct sn_exchange *x)
-{
-	const struct sn_balance *b = x->cluster->balance;
-	size_t i;
-
-	if (!x->in_session)
-		return NULL;
-	for (i = 0; i < sn_balance_count(b); i++)
-		if (sn_persist_endpoint(&sn_balance_at(b, i)->addr) == x->session.endpoint)
-			return sn_balance_at(b, i);
-	return NULL;
-}
-
 void sn_session_tell(struct sn_exchange *x, struct sn_headers *hs, char text[SN_SESSION_TEXT])
 {
 	const struct sn_persist *p = settings(x);
@@ -46,7 +33,7 @@ void sn_session_tell(struct sn_exchange *x, struct sn_headers *hs, char text[SN_
 	if (!p || !x->endpoint || hs->n >= hs->cap)
 		return;
 	now = now_unix_s();
-	id = sn_persist_endpoint(&x->endpoint->addr);
+	id = x->endpoint->id;
 	if (x->in_session && x->session.endpoint == id &&
 	    !sn_persist_needs_renewal(p, &x->session, now))
 		return;

@@ -29,10 +29,20 @@ static void free_upstream(struct sn_task *t)
 static void end_endpoint(struct upstream *u, enum sn_try_end end)
 {
 	uint64_t now = sn_loop_now_ns(u->c->w->loop);
+	struct sn_try_result r = {.latency_ns = now - u->start_ns, .end = end};
 
 	if (u->endpoint)
-		sn_balance_done(u->cluster->balance, u->endpoint, now - u->start_ns, end, now);
+		sn_balance_done(u->cluster->balance, u->endpoint, &r, now);
 	u->endpoint = NULL;
+}
+
+/* It took the connection: more is not known of an endpoint that serves bytes. */
+static void is_well(struct upstream *u)
+{
+	uint64_t now = sn_loop_now_ns(u->c->w->loop);
+
+	if (u->endpoint)
+		sn_balance_is_well(u->cluster->balance, u->endpoint, now - u->start_ns, now);
 }
 
 void sn_tcp_undial(struct sn_conn *c)
@@ -74,6 +84,7 @@ static void start_relay(struct sn_conn *c)
 	c->relay = sn_relay_start(&c->d, c->u, sn_input_slice(&c->in), c->w->timeouts.opaque_idle,
 				  on_relay_end, c);
 	c->w->stats.relayed[sn_conn_dir(c)]++;
+	is_well(up(c->u));
 	if (!c->relay)
 		sn_conn_close(c, true);
 	else
@@ -126,7 +137,9 @@ static void give_up(struct sn_conn *c, enum sn_refusal_reason reason, const char
 /* Dials where the bytes should go. False: it has given up. */
 static bool dial_target(struct sn_conn *c)
 {
-	uint64_t now = sn_loop_now_ns(c->w->loop);
+	struct sn_balance_ask ask = {.now_ns = sn_loop_now_ns(c->w->loop)};
+	struct sn_try_result not_made = {.end = SN_TRY_CANCELLED};
+	enum sn_balance_none why = SN_BALANCE_EMPTY;
 	struct sn_cluster *cluster;
 	struct sn_endpoint *e;
 	struct sn_target t;
@@ -154,14 +167,15 @@ static bool dial_target(struct sn_conn *c)
 		return false;
 	}
 	cluster = sn_worker_cluster(c->w, t.svc, t.port);
-	e = cluster ? sn_balance_pick(cluster->balance, NULL, now) : NULL;
+	e = cluster ? sn_balance_pick(cluster->balance, &ask, &why) : NULL;
 	if (!e) {
-		give_up(c, SN_REFUSE_NO_ENDPOINTS, t.svc->name);
+		give_up(c, SN_REFUSE_NO_ENDPOINTS,
+			why == SN_BALANCE_ALL_EJECTED ? "all endpoints are ejected" : t.svc->name);
 		return false;
 	}
 	if (dial(c, &e->addr, cluster, e) == 0)
 		return true;
-	sn_balance_done(cluster->balance, e, 0, SN_TRY_CANCELLED, now);
+	sn_balance_done(cluster->balance, e, &not_made, ask.now_ns);
 	give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
 	return false;
 }

@@ -138,9 +138,15 @@ void sn_tries_let_go(struct sn_exchange *x, bool complete, enum sn_outcome_kind 
 		up->release(x, complete);
 	if (x->endpoint) {
 		struct sn_endpoint *e = x->endpoint;
+		struct sn_outcome o = outcome(x, kind);
+		struct sn_try_result r = {
+			.latency_ns = now - x->try_ns,
+			.end = ends[kind],
+			.success = sn_classify(&o) != SN_CLASS_FAILURE,
+			.retry_after_ms = kind == SN_OUTCOME_ANSWERED ? x->retry_after_ms : 0};
 
 		x->endpoint = NULL;
-		sn_balance_done(x->cluster->balance, e, now - x->try_ns, ends[kind], now);
+		sn_balance_done(x->cluster->balance, e, &r, now);
 	}
 	if (x->gate && kind == SN_OUTCOME_TIMEOUT)
 		sn_gate_sample(x->gate, now - x->try_ns, true, now);
@@ -281,6 +287,8 @@ bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp)
 		class = sn_classify(&o);
 		read_retry_after(x, resp);
 	}
+	if (x->endpoint && class == SN_CLASS_SUCCESS && sn_breaker_is_ejected(&x->endpoint->breaker))
+		sn_balance_is_well(x->cluster->balance, x->endpoint, now - x->try_ns, now);
 	if (x->gate && x->gate->admission.concurrency)
 		sn_gate_sample(x->gate, now - x->try_ns, class == SN_CLASS_OVERLOAD, now);
 	if ((x->status < 400 && x->grpc_status <= 0) ||

@@ -331,6 +331,7 @@ static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t por
 			   svc->endpoints[i].service_port == port) {
 			items[used].addr = svc->endpoints[i].addr;
 			items[used].mesh = svc->endpoints[i].mesh;
+			items[used].zone = sn_slice_cstr(svc->endpoints[i].zone);
 			items[used++].weight = svc->endpoints[i].weight;
 		}
 	}
@@ -339,16 +340,35 @@ static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t por
 	return rc;
 }
 
+static void balance_settings(struct sn_worker *w, const struct sn_service *svc,
+			     struct sn_balance_settings *s)
+{
+	const struct sn_policy *p = &svc->policy;
+
+	*s = (struct sn_balance_settings){
+		.algorithm = p->algorithm,
+		.slow_start_ns = p->slow_start_ms * 1000000,
+		.aperture_min = p->aperture_min,
+		.zone = sn_slice_cstr(p->prefer_own_zone ? w->snap->zone : ""),
+		.breaker = p->breaker,
+	};
+	/* who answers at a service's own address is not known here */
+	if (svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES)
+		s->breaker.on = false;
+}
+
 static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_service *svc,
 				      struct sn_slice key)
 {
 	struct sn_cluster *c = calloc(1, sizeof(*c));
+	struct sn_balance_settings s;
 
 	if (!c)
 		return NULL;
 	c->worker = w;
-	c->algorithm = svc->policy.algorithm;
-	c->balance = sn_balance_new(c->algorithm, sn_rng_next(&w->rng));
+	balance_settings(w, svc, &s);
+	s.seed = sn_rng_next(&w->rng);
+	c->balance = sn_balance_new(&s);
 	if (!c->balance || sn_map_put(&w->clusters, key, c, NULL)) {
 		free_cluster(c);
 		return NULL;
@@ -361,10 +381,10 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 				     uint16_t port)
 {
 	char text[300];
-	int n = snprintf(text, sizeof(text), "%s\n%u\n%d", svc->name, port,
-			 (int)svc->policy.algorithm);
+	int n = snprintf(text, sizeof(text), "%s\n%u", svc->name, port);
 	struct sn_slice key = sn_slice(text, (size_t)n);
 	struct sn_cluster *c = sn_map_find(&w->clusters, key);
+	struct sn_balance_settings s;
 
 	if (!c)
 		c = new_cluster(w, svc, key);
@@ -377,7 +397,8 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 		.max_pending = svc->policy.max_pending,
 		.cluster_address = svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES,
 	};
-	if (fill(c, svc, port))
+	balance_settings(w, svc, &s);
+	if (sn_balance_configure(c->balance, &s, sn_loop_now_ns(w->loop)) || fill(c, svc, port))
 		return NULL;
 	c->generation = w->snap->generation;
 	return c;

@@ -24,7 +24,6 @@ struct sn_cluster {
 	struct sn_balance *balance;
 	struct sn_worker *worker;
 	struct sn_pool_settings settings;
-	enum sn_balance_algorithm algorithm;
 	uint64_t generation; /* of the snapshot that it was last filled from */
 };
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peak EWMA: cost = average round trip x (outstanding + 1) / weight. The average is Finagle's
- * (com.twitter.finagle.loadbalancer.PeakEwma): a sample above it replaces it at once, one below
- * pulls it down by time, with weight exp(-elapsed / 10 s). Without samples it decays the same way,
- * so an endpoint that was slow is tried again. */
+/* A balancer: the set of endpoints as it comes and goes, what a pick decides in which order
+ * (session, probe, zone, algorithm), and what a result means for an endpoint. */
 #include "mesh/balance.h"
 
 #include <math.h>
@@ -10,30 +8,63 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/map.h"
+#include "base/hash.h"
+#include "mesh/balance_int.h"
+#include "mesh/persist.h"
 
-#define DECAY_NS 10e9
-#define FLOOR_NS 1000u /* below this, differences are noise */
+#define WEIGHT_MAX 1000000u
+#define ZONES_MAX 256
+#define OVERPROVISION 1.4
 
-struct sn_balance {
-	enum sn_balance_algorithm algorithm;
-	struct sn_rng rng;
-	struct sn_endpoint **set;
-	size_t n;
-	size_t leaving; /* gone, with requests still in flight */
-	void (*on_gone)(struct sn_endpoint *e, void *arg);
-	void *on_gone_arg;
-};
+/* --- settings -----------------------------------------------------------------------------------
+ */
 
-struct sn_balance *sn_balance_new(enum sn_balance_algorithm algorithm, uint64_t seed)
+static void copy_zone(char dst[SN_BALANCE_ZONE_MAX], struct sn_slice zone)
+{
+	size_t n = zone.n < SN_BALANCE_ZONE_MAX ? zone.n : SN_BALANCE_ZONE_MAX - 1;
+
+	memset(dst, 0, SN_BALANCE_ZONE_MAX);
+	memcpy(dst, zone.p ? zone.p : "", n);
+}
+
+static bool is_same(const struct sn_balance *b, const struct sn_balance_settings *s)
+{
+	const struct sn_balance_settings *old = &b->settings;
+	const struct sn_breaker_settings *k = &s->breaker, *o = &old->breaker;
+	char zone[SN_BALANCE_ZONE_MAX];
+
+	copy_zone(zone, s->zone);
+	return old->algorithm == s->algorithm && old->slow_start_ns == s->slow_start_ns &&
+	       old->aperture_min == s->aperture_min && strcmp(b->zone, zone) == 0 &&
+	       o->on == k->on && o->panic == k->panic &&
+	       o->consecutive_failures == k->consecutive_failures &&
+	       o->min_rate_percent == k->min_rate_percent && o->min_requests == k->min_requests &&
+	       o->max_ejected_percent == k->max_ejected_percent && o->window_ns == k->window_ns &&
+	       o->min_penalty_ns == k->min_penalty_ns && o->max_penalty_ns == k->max_penalty_ns;
+}
+
+static void take_settings(struct sn_balance *b, const struct sn_balance_settings *s)
+{
+	uint64_t seed = b->settings.seed;
+
+	b->settings = *s;
+	b->settings.seed = b->set ? seed : s->seed;
+	copy_zone(b->zone, s->zone);
+	b->settings.zone = sn_slice_cstr(b->zone);
+}
+
+struct sn_balance *sn_balance_new(const struct sn_balance_settings *s)
 {
 	struct sn_balance *b = calloc(1, sizeof(*b));
 
-	if (b) {
-		b->algorithm = algorithm;
-		sn_rng_seed(&b->rng, seed);
-	}
-	return b;
+	if (!b)
+		return NULL;
+	take_settings(b, s);
+	sn_rng_seed(&b->rng, s->seed);
+	if (sn_balance_update(b, NULL, 0, 0) == 0)
+		return b;
+	free(b);
+	return NULL;
 }
 
 static void release(struct sn_balance *b, struct sn_endpoint *e)
@@ -45,13 +76,13 @@ static void release(struct sn_balance *b, struct sn_endpoint *e)
 
 void sn_balance_free(struct sn_balance *b)
 {
-	size_t i;
+	uint32_t i;
 
 	if (!b)
 		return;
-	for (i = 0; i < b->n; i++)
-		release(b, b->set[i]);
-	free(b->set);
+	for (i = 0; i < b->set->n; i++)
+		release(b, b->set->v[i]);
+	sn_balance__set_free(b->set);
 	free(b);
 }
 
@@ -62,228 +93,581 @@ void sn_balance_on_gone(struct sn_balance *b, void (*fn)(struct sn_endpoint *e, 
 	b->on_gone_arg = arg;
 }
 
-static struct sn_slice key_of(const struct sn_addr *a)
+/* --- the set ------------------------------------------------------------------------------------
+ */
+
+uint64_t sn_balance_id(const struct sn_addr *a)
 {
-	return sn_slice((const char *)a, sizeof(*a));
+	return sn_persist_endpoint(a); /* what a session names */
 }
 
-static uint64_t average_ewma(const struct sn_balance *b)
-{
-	uint64_t sum = 0, n = 0;
-	size_t i;
+struct entry {
+	uint64_t id;
+	uint32_t item;
+	struct sn_endpoint *e;
+	bool fresh;
+};
 
-	for (i = 0; i < b->n; i++)
-		if (b->set[i]->ewma_ns) {
-			sum += b->set[i]->ewma_ns / 1024;
+static int by_id_then_item(const void *x, const void *y)
+{
+	const struct entry *p = x, *q = y;
+
+	if (p->id != q->id)
+		return p->id < q->id ? -1 : 1;
+	return p->item < q->item ? -1 : p->item > q->item;
+}
+
+static int by_item(const void *x, const void *y)
+{
+	const struct entry *p = x, *q = y;
+
+	return p->item < q->item ? -1 : p->item > q->item;
+}
+
+static int by_id(const void *x, const void *y, void *arg)
+{
+	const struct sn_balance__set *set = arg;
+	uint64_t p = set->v[*(const uint32_t *)x]->id, q = set->v[*(const uint32_t *)y]->id;
+
+	return p < q ? -1 : p > q;
+}
+
+static uint64_t average_latency(const struct sn_balance *b, uint64_t now_ns)
+{
+	double sum = 0;
+	uint32_t i, n = 0;
+
+	for (i = 0; b->set && i < b->set->n; i++)
+		if (b->set->v[i]->ewma_ns) {
+			sum += sn_balance__latency(b->set->v[i], now_ns);
 			n++;
 		}
-	return n ? sum / n * 1024 : 0;
+	return n ? (uint64_t)(sum / n) : 0;
 }
 
-static struct sn_endpoint *new_endpoint(const struct sn_balance_item *item, uint64_t ewma_ns,
-					uint64_t now_ns)
+/* Each address once, sorted by place; known ones with their endpoint, others with a new one.
+ * Returns how many; *ret_ok false: without memory for all. */
+static uint32_t match(struct sn_balance *b, const struct sn_balance_item *items, struct entry *list,
+		      uint32_t n, uint64_t now_ns, bool *ret_ok)
 {
-	struct sn_endpoint *e = calloc(1, sizeof(*e));
+	uint64_t start = average_latency(b, now_ns);
+	uint32_t i, out = 0;
 
-	if (e) {
-		e->addr = item->addr;
-		e->ewma_ns = ewma_ns;
-		e->ewma_at_ns = now_ns;
+	for (i = 0; i < n; i++)
+		list[i] = (struct entry){.id = sn_balance_id(&items[i].addr), .item = i};
+	qsort(list, n, sizeof(*list), by_id_then_item);
+	for (i = 0; i < n; i++)
+		if (out == 0 || list[out - 1].id != list[i].id)
+			list[out++] = list[i];
+	*ret_ok = true;
+	for (i = 0; i < out; i++) {
+		struct entry *x = &list[i];
+
+		x->e = b->set ? sn_balance_find(b, x->id) : NULL;
+		if (x->e)
+			continue;
+		x->fresh = true;
+		x->e = calloc(1, sizeof(*x->e));
+		if (!x->e) {
+			*ret_ok = false;
+			return i;
+		}
+		x->e->addr = items[x->item].addr;
+		x->e->id = x->id;
+		x->e->ewma_ns = start;
+		x->e->ewma_at_ns = now_ns;
+		x->e->born_ns = b->filled ? now_ns : 0;
 	}
-	return e;
+	qsort(list, out, sizeof(*list), by_item);
+	return out;
 }
 
-/* Fills @set from @items: known addresses keep their endpoint, others get a new one. On failure the
- * new ones are freed again. Returns how many, or SIZE_MAX. */
-static size_t fill(struct sn_balance *b, struct sn_map *known, const struct sn_balance_item *items,
-		   size_t n, struct sn_endpoint **set, uint64_t now_ns)
+static uint32_t weight_of(const struct sn_balance_item *item)
 {
-	uint64_t start = average_ewma(b);
-	struct sn_map seen;
-	size_t i, out = 0;
-	bool ok = true;
+	return item->weight < WEIGHT_MAX ? item->weight : WEIGHT_MAX;
+}
 
-	sn_map_init(&seen);
-	for (i = 0; i < n && ok; i++) {
-		struct sn_endpoint *e = sn_map_find(known, key_of(&items[i].addr));
+/* The arrangement for @v with @weights, as far as it needs memory. NULL: there is none. */
+static struct sn_balance__set *prepare(const struct sn_balance_settings *s,
+				       struct sn_endpoint *const *v, const uint32_t *weights,
+				       uint32_t n)
+{
+	struct sn_balance__set *set = sn_balance__set_new(s, n);
+	uint32_t i;
 
-		if (sn_map_find(&seen, key_of(&items[i].addr)))
-			continue; /* the same address twice is one endpoint */
-		if (!e)
-			e = new_endpoint(&items[i], start, now_ns);
-		ok = e && sn_map_put(&seen, key_of(&items[i].addr), e, NULL) == 0;
-		if (e)
-			set[out++] = e;
+	if (!set)
+		return NULL;
+	for (i = 0; i < n; i++) {
+		set->v[i] = v[i];
+		set->by_id[i] = i;
 	}
-	sn_map_done(&seen, NULL);
-	if (ok)
-		return out;
-	for (i = 0; i < out; i++)
-		if (!sn_map_find(known, key_of(&set[i]->addr)))
-			free(set[i]);
-	return SIZE_MAX;
+	qsort_r(set->by_id, n, sizeof(*set->by_id), by_id, set);
+	if (n == 0 || sn_balance__hash_build(set, s->algorithm, weights) == 0)
+		return set;
+	sn_balance__set_free(set);
+	return NULL;
+}
+
+/* Names of zones are kept once each; beyond the limit they are unknown, as "" is. */
+static uint16_t zone_index(struct sn_balance__set *set, struct sn_slice name)
+{
+	char text[SN_BALANCE_ZONE_MAX];
+	uint32_t i;
+
+	copy_zone(text, name);
+	for (i = 0; i < set->n_names; i++)
+		if (strcmp(set->zones[i], text) == 0)
+			return (uint16_t)i;
+	if (i == ZONES_MAX)
+		return 0;
+	memcpy(set->zones[i], text, sizeof(text));
+	set->n_names++;
+	return (uint16_t)i;
+}
+
+/* How many different names there can be, "" included. */
+static uint32_t count_names(const struct sn_balance_item *items, uint32_t n)
+{
+	uint32_t i, named = 1;
+
+	for (i = 0; i < n && named < ZONES_MAX; i++)
+		named += items[i].zone.n &&
+			 (i == 0 || !sn_slice_eq(items[i].zone, items[i - 1].zone));
+	return named;
 }
 
 static void let_go(struct sn_balance *b, struct sn_endpoint *e)
 {
 	e->gone = true;
-	if (e->outstanding || e->refs)
+	e->at = e->heap = SN_BALANCE__NONE;
+	if (e->outstanding)
 		b->leaving++;
 	else
 		release(b, e);
 }
 
-static void adopt(struct sn_balance *b, struct sn_map *known, struct sn_endpoint **set, size_t n,
-		  const struct sn_balance_item *items, size_t n_items)
+/* Turns go on where they were. */
+static void go_on(struct sn_balance__set *set, const struct sn_balance__set *old)
 {
-	struct sn_map_entry *it;
-	size_t i, j = 0;
+	unsigned i;
 
-	for (i = 0; i < n; i++) {
-		sn_map_take(known, key_of(&set[i]->addr));
-		while (j < n_items && !sn_addr_eq(&items[j].addr, &set[i]->addr))
-			j++;
-		set[i]->weight = j < n_items && items[j].weight ? items[j].weight : 1;
-		set[i]->mesh = j < n_items && items[j].mesh;
+	for (i = 0; old && i < 2; i++)
+		memcpy(set->groups[i].classes, old->groups[i].classes,
+		       sizeof(old->groups[i].classes));
+}
+
+static void replace(struct sn_balance *b, struct sn_balance__set *set, const struct entry *list,
+		    const struct sn_balance_item *items, uint64_t now_ns)
+{
+	struct sn_balance__set *old = b->set;
+	uint32_t i;
+
+	set->n_names = 1; /* "" */
+	for (i = 0; old && i < old->n; i++)
+		old->v[i]->gone = true;
+	for (i = 0; i < set->n; i++) {
+		struct sn_endpoint *e = set->v[i];
+		const struct sn_balance_item *item = &items[list[i].item];
+
+		e->gone = false;
+		e->weight = weight_of(item);
+		e->mesh = item->mesh;
+		e->zone = zone_index(set, item->zone);
 	}
-	for (it = sn_map_first(known); it; it = sn_map_next(it))
-		let_go(b, sn_map_value(it));
-	free(b->set);
+	go_on(set, old);
 	b->set = set;
-	b->n = n;
+	for (i = 0; old && i < old->n; i++)
+		if (old->v[i]->gone)
+			let_go(b, old->v[i]);
+	sn_balance__set_free(old);
+	b->filled |= set->n > 0;
+	sn_balance__arrange(b, now_ns);
+}
+
+static struct sn_balance__set *make_set(const struct sn_balance *b,
+					const struct sn_balance_item *items,
+					const struct entry *list, uint32_t n)
+{
+	struct sn_endpoint **v = calloc(n ? n : 1, sizeof(struct sn_endpoint *));
+	uint32_t *weights = calloc(n ? n : 1, sizeof(*weights)), i;
+	struct sn_balance__set *set = NULL;
+
+	for (i = 0; v && weights && i < n; i++) {
+		v[i] = list[i].e;
+		weights[i] = weight_of(&items[list[i].item]);
+	}
+	if (v && weights)
+		set = prepare(&b->settings, v, weights, n);
+	free(v);
+	free(weights);
+	return set;
 }
 
 int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
 		      uint64_t now_ns)
 {
-	struct sn_endpoint **set = calloc(n ? n : 1, sizeof(struct sn_endpoint *));
-	struct sn_map known;
-	size_t i, out;
-	int rc = set ? 0 : -SN_ENOMEM;
+	struct entry *list;
+	struct sn_balance__set *set = NULL;
+	uint32_t i, found;
+	bool ok;
 
-	sn_map_init(&known);
-	for (i = 0; i < b->n && !rc; i++)
-		rc = sn_map_put(&known, key_of(&b->set[i]->addr), b->set[i], NULL);
-	if (rc == 0) {
-		out = fill(b, &known, items, n, set, now_ns);
-		if (out == SIZE_MAX)
-			rc = -SN_ENOMEM;
-		else
-			adopt(b, &known, set, out, items, n);
+	if (n > SN_BALANCE_ENDPOINTS_MAX)
+		return -SN_ELIMIT;
+	list = calloc(n ? n : 1, sizeof(*list));
+	if (!list)
+		return -SN_ENOMEM;
+	found = match(b, items, list, (uint32_t)n, now_ns, &ok);
+	if (ok)
+		set = make_set(b, items, list, found);
+	if (set)
+		set->zones = calloc(count_names(items, (uint32_t)n), SN_BALANCE_ZONE_MAX);
+	if (set && set->zones) {
+		replace(b, set, list, items, now_ns);
+	} else {
+		for (i = 0; i < found; i++)
+			if (list[i].fresh)
+				free(list[i].e);
+		sn_balance__set_free(set);
+		set = NULL;
 	}
-	if (rc)
-		free(set);
-	sn_map_done(&known, NULL);
-	return rc;
+	free(list);
+	return set ? 0 : -SN_ENOMEM;
 }
 
-size_t sn_balance_count(const struct sn_balance *b)
+int sn_balance_configure(struct sn_balance *b, const struct sn_balance_settings *s, uint64_t now_ns)
 {
-	return b->n;
+	struct sn_balance__set *old = b->set, *set;
+	uint32_t *weights, i;
+
+	if (is_same(b, s))
+		return 0;
+	weights = calloc(old->n ? old->n : 1, sizeof(*weights));
+	if (!weights)
+		return -SN_ENOMEM;
+	for (i = 0; i < old->n; i++)
+		weights[i] = old->v[i]->weight;
+	set = prepare(s, old->v, weights, old->n);
+	free(weights);
+	if (!set)
+		return -SN_ENOMEM;
+	set->zones = old->zones;
+	set->n_names = old->n_names;
+	old->zones = NULL;
+	for (i = 0; i < set->n && !s->breaker.on; i++)
+		set->v[i]->breaker = (struct sn_breaker){0};
+	take_settings(b, s);
+	go_on(set, old);
+	b->set = set;
+	sn_balance__set_free(old);
+	sn_balance__arrange(b, now_ns);
+	return 0;
 }
 
-bool sn_balance_is_empty(const struct sn_balance *b)
+/* --- picking ------------------------------------------------------------------------------------
+ */
+
+static bool stays_near(struct sn_balance *b)
 {
-	return b->n == 0 && b->leaving == 0;
+	const struct sn_balance__group *g = b->set->groups;
+	double fair, part;
+
+	if (g[1].n_avail == 0)
+		return true;
+	if (g[0].n_avail == 0)
+		return false;
+	fair = (double)(g[0].weight + g[1].weight) / (b->set->n_zones ? b->set->n_zones : 1);
+	part = OVERPROVISION * (double)g[0].avail_weight / fair;
+	return part >= 1 || (double)(sn_rng_next(&b->rng) >> 11) * 0x1p-53 < part;
 }
 
-struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i)
+static void choose_in(struct sn_balance *b, struct sn_balance__group *g,
+		      const struct sn_balance_ask *ask, struct sn_balance__choice *c)
 {
-	return i < b->n ? b->set[i] : NULL;
-}
-
-static double decayed(const struct sn_endpoint *e, uint64_t now_ns)
-{
-	double elapsed = now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0;
-
-	return elapsed < 1e6 ? (double)e->ewma_ns : (double)e->ewma_ns * exp(-elapsed / DECAY_NS);
-}
-
-static double cost(const struct sn_endpoint *e, uint64_t now_ns)
-{
-	double avg = decayed(e, now_ns);
-
-	return (avg < FLOOR_NS ? FLOOR_NS : avg) * (e->outstanding + 1) / e->weight;
-}
-
-static struct sn_endpoint *pick_two(struct sn_balance *b, const struct sn_endpoint *avoid,
-				    uint64_t now_ns)
-{
-	size_t i = sn_rng_below(&b->rng, (uint32_t)b->n);
-	size_t j = (i + 1 + sn_rng_below(&b->rng, (uint32_t)b->n - 1)) % b->n;
-	struct sn_endpoint *x = b->set[i], *y = b->set[j];
-
-	if (x == avoid)
-		return y;
-	if (y == avoid)
-		return x;
-	return cost(y, now_ns) < cost(x, now_ns) ? y : x;
-}
-
-/* nginx's smooth weighted round robin. */
-static struct sn_endpoint *pick_in_turn(struct sn_balance *b, const struct sn_endpoint *avoid)
-{
-	struct sn_endpoint *best = NULL;
-	int64_t total = 0;
-	size_t i;
-
-	for (i = 0; i < b->n; i++) {
-		struct sn_endpoint *e = b->set[i];
-
-		if (e == avoid)
-			continue;
-		e->rr_current += e->weight;
-		total += e->weight;
-		if (!best || e->rr_current > best->rr_current)
-			best = e;
+	switch (b->settings.algorithm) {
+	case SN_BALANCE_PEAK_EWMA:
+	case SN_BALANCE_LEAST_REQUEST:
+	case SN_BALANCE_APERTURE:
+		sn_balance__p2c(b, g, ask, c);
+		break;
+	case SN_BALANCE_ROUND_ROBIN:
+		c->e = sn_balance__turn(b, g, ask);
+		break;
+	default:
+		c->e = sn_balance__draw(b, g, ask);
+		break;
 	}
-	if (best)
-		best->rr_current -= total;
-	return best;
 }
 
-struct sn_endpoint *sn_balance_pick(struct sn_balance *b, const struct sn_endpoint *avoid,
-				    uint64_t now_ns)
+static void choose_by_zone(struct sn_balance *b, const struct sn_balance_ask *ask,
+			   struct sn_balance__choice *c)
 {
-	struct sn_endpoint *e;
+	struct sn_balance__group *g = b->set->groups;
+	bool near = stays_near(b);
+	enum sn_balance_algorithm a = b->settings.algorithm;
 
-	if (b->n == 0)
-		return NULL;
-	if (b->n == 1)
-		e = b->set[0];
-	else if (b->algorithm == SN_BALANCE_ROUND_ROBIN)
-		e = pick_in_turn(b, avoid);
+	sn_balance__refresh(b, &g[0], ask->now_ns);
+	sn_balance__refresh(b, &g[1], ask->now_ns);
+	choose_in(b, &g[!near], ask, c);
+	if (near && g[1].n_avail && a != SN_BALANCE_ROUND_ROBIN && a != SN_BALANCE_RANDOM)
+		sn_balance__spill(b, &g[1], ask, c);
+	if (!c->e)
+		choose_in(b, &g[near], ask, c);
+}
+
+/* The first endpoint whose penalty is over; NULL: there is none. */
+static struct sn_endpoint *due(const struct sn_balance *b, const struct sn_balance_ask *ask)
+{
+	struct sn_endpoint *e = b->set->n_heap ? b->set->v[b->set->heap[0]] : NULL;
+
+	return e && sn_breaker_is_due(&e->breaker, ask->now_ns) && !sn_balance__was_tried(ask, e)
+		       ? e
+		       : NULL;
+}
+
+static bool choose_stick(const struct sn_balance_ask *ask, struct sn_balance__choice *c)
+{
+	struct sn_endpoint *e = ask->stick;
+
+	if (!e || e->gone || !e->weight || sn_balance__was_tried(ask, e))
+		return false;
+	if (sn_breaker_is_ejected(&e->breaker) && !sn_balance__offered(e)) {
+		if (!sn_breaker_is_due(&e->breaker, ask->now_ns))
+			return false;
+		c->probe = true;
+	}
+	c->e = e;
+	return true;
+}
+
+static void choose(struct sn_balance *b, const struct sn_balance_ask *ask,
+		   struct sn_balance__choice *c)
+{
+	bool by_hash = ask->has_hash && b->settings.algorithm >= SN_BALANCE_RING_HASH;
+	struct sn_balance_ask anew;
+
+	*c = (struct sn_balance__choice){0};
+	if (b->set->n_usable == 0 || choose_stick(ask, c))
+		return;
+	if (!by_hash && (c->e = due(b, ask))) {
+		c->probe = true;
+		return;
+	}
+	if (b->set->n_in == 0 && !by_hash)
+		return;
+	if (by_hash)
+		sn_balance__hash_pick(b, ask, c);
 	else
-		e = pick_two(b, avoid, now_ns);
-	e->outstanding++;
-	return e;
+		choose_by_zone(b, ask, c);
+	if (!c->e && ask->n_tried) { /* there is no other */
+		anew = *ask;
+		anew.n_tried = 0;
+		anew.stick = NULL;
+		choose(b, &anew, c);
+	}
 }
+
+static enum sn_balance_none why(const struct sn_balance *b, const struct sn_endpoint *e)
+{
+	if (e)
+		return SN_BALANCE_SOME;
+	return b->set->n_usable ? SN_BALANCE_ALL_EJECTED : SN_BALANCE_EMPTY;
+}
+
+struct sn_endpoint *sn_balance_pick(struct sn_balance *b, const struct sn_balance_ask *ask,
+				    enum sn_balance_none *ret_why)
+{
+	struct sn_balance__choice c;
+
+	choose(b, ask, &c);
+	if (ret_why)
+		*ret_why = why(b, c.e);
+	if (!c.e)
+		return NULL;
+	if (c.probe) {
+		sn_breaker_probe(&c.e->breaker, ask->now_ns);
+		sn_balance__settle(b, c.e);
+	}
+	if (b->set->order)
+		sn_balance__aperture_load(b, ask->now_ns);
+	c.e->outstanding++;
+	b->load++;
+	return c.e;
+}
+
+void sn_balance_explain(struct sn_balance *b, const struct sn_balance_ask *ask,
+			struct sn_balance_why *ret)
+{
+	struct sn_balance__class classes[2][SN_BALANCE__CLASSES];
+	struct sn_balance__choice c;
+	struct sn_rng rng = b->rng;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		sn_balance__refresh(b, &b->set->groups[i], ask->now_ns);
+		memcpy(classes[i], b->set->groups[i].classes, sizeof(classes[i]));
+	}
+	choose(b, ask, &c);
+	b->rng = rng;
+	for (i = 0; i < 2; i++)
+		memcpy(b->set->groups[i].classes, classes[i], sizeof(classes[i]));
+	*ret = (struct sn_balance_why){.chosen = c.e,
+				       .none = why(b, c.e),
+				       .probe = c.probe,
+				       .n_candidates = c.n_candidates};
+	memcpy(ret->candidates, c.candidates, sizeof(ret->candidates));
+}
+
+/* --- results ------------------------------------------------------------------------------------
+ */
 
 static void sample(struct sn_endpoint *e, uint64_t latency_ns, uint64_t now_ns)
 {
-	double avg = decayed(e, now_ns), w;
+	double average = sn_balance__latency(e, now_ns), w;
 
-	if ((double)latency_ns >= avg) {
+	if ((double)latency_ns >= average) {
 		e->ewma_ns = latency_ns;
 	} else {
-		w = exp(-(now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0) /
-			DECAY_NS);
+		w = exp(-(now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0) / 10e9);
 		e->ewma_ns = (uint64_t)((double)e->ewma_ns * w + (double)latency_ns * (1 - w));
 	}
 	e->ewma_at_ns = now_ns;
 }
 
-void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns,
-		     enum sn_try_end end, uint64_t now_ns)
+static void tell_breaker(struct sn_balance *b, struct sn_endpoint *e, const struct sn_try_result *r,
+			 uint64_t now_ns)
 {
-	if (end == SN_TRY_FAILED && latency_ns < SN_BALANCE_PENALTY_NS)
+	uint64_t began = now_ns > r->latency_ns ? now_ns - r->latency_ns : 0;
+	bool was_ejected = sn_breaker_is_ejected(&e->breaker);
+
+	if (r->end == SN_TRY_CANCELLED)
+		sn_breaker_cancelled(&e->breaker, began, now_ns);
+	else if (sn_breaker_result(&e->breaker, &b->settings.breaker,
+				   r->end == SN_TRY_ANSWERED && r->success, began, now_ns))
+		sn_balance__eject(b, e, now_ns);
+	if (was_ejected)
+		sn_balance__settle(b, e);
+	if (e->breaker.state == SN_BREAKER_RECOVERING && e->breaker.until_ns > b->ramp_until_ns)
+		b->ramp_until_ns = e->breaker.until_ns;
+}
+
+/* It asked for less. */
+static void spare(struct sn_balance *b, struct sn_endpoint *e, uint64_t retry_after_ms,
+		  uint64_t now_ns)
+{
+	uint64_t ns = retry_after_ms < SN_BALANCE_SPARE_MAX_NS / 1000000 ? retry_after_ms * 1000000
+									 : SN_BALANCE_SPARE_MAX_NS;
+
+	e->spare_until_ns = now_ns + ns;
+	if (e->spare_until_ns > b->ramp_until_ns)
+		b->ramp_until_ns = e->spare_until_ns;
+	b->set->groups[e->group].dirty = true;
+}
+
+void sn_balance_done(struct sn_balance *b, struct sn_endpoint *e, const struct sn_try_result *r,
+		     uint64_t now_ns)
+{
+	uint64_t latency_ns = r->latency_ns;
+
+	if (r->end == SN_TRY_FAILED && latency_ns < SN_BALANCE_PENALTY_NS)
 		latency_ns = SN_BALANCE_PENALTY_NS;
-	if (e->outstanding)
-		e->outstanding--;
-	if (end != SN_TRY_CANCELLED || latency_ns > e->ewma_ns)
+	e->outstanding--;
+	if (r->end != SN_TRY_CANCELLED || latency_ns > e->ewma_ns)
 		sample(e, latency_ns, now_ns);
-	if (e->gone && e->outstanding == 0 && e->refs == 0) {
-		b->leaving--;
-		release(b, e);
+	if (b->set->order)
+		sn_balance__aperture_load(b, now_ns);
+	b->load--;
+	if (e->gone) {
+		if (e->outstanding == 0) {
+			b->leaving--;
+			release(b, e);
+		}
+		return;
 	}
+	if (r->end == SN_TRY_ANSWERED && r->retry_after_ms)
+		spare(b, e, r->retry_after_ms, now_ns);
+	if (b->settings.breaker.on)
+		tell_breaker(b, e, r, now_ns);
+}
+
+void sn_balance_is_well(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns,
+			uint64_t now_ns)
+{
+	struct sn_try_result r = {latency_ns, SN_TRY_ANSWERED, true, 0};
+
+	if (!e->gone && b->settings.breaker.on)
+		tell_breaker(b, e, &r, now_ns);
+}
+
+/* --- looking ------------------------------------------------------------------------------------
+ */
+
+size_t sn_balance_count(const struct sn_balance *b)
+{
+	return b->set->n;
+}
+
+bool sn_balance_is_empty(const struct sn_balance *b)
+{
+	return b->set->n == 0 && b->leaving == 0;
+}
+
+struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i)
+{
+	return i < b->set->n ? b->set->v[i] : NULL;
+}
+
+struct sn_endpoint *sn_balance_find(const struct sn_balance *b, uint64_t id)
+{
+	const struct sn_balance__set *set = b->set;
+	uint32_t low = 0, high = set->n;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (set->v[set->by_id[middle]]->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == set->n || set->v[set->by_id[low]]->id != id)
+		return NULL;
+	return set->v[set->by_id[low]];
+}
+
+size_t sn_balance_ejected(const struct sn_balance *b)
+{
+	return b->set->n_heap;
+}
+
+size_t sn_balance_width(const struct sn_balance *b)
+{
+	return b->set->order ? b->set->width : b->set->n;
+}
+
+void sn_balance_look(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns,
+		     struct sn_balance_look *ret)
+{
+	bool ejected = sn_breaker_is_ejected(&e->breaker);
+
+	*ret = (struct sn_balance_look){
+		.zone = e->gone ? "" : b->set->zones[e->zone],
+		.own_zone = e->group == 0,
+		.in_use = !e->gone && sn_balance__offered(e),
+		.ewma_ns = (uint64_t)sn_balance__latency(e, now_ns),
+		.cost = sn_balance__cost(b, e, now_ns),
+		.breaker = sn_breaker_state(&e->breaker, now_ns),
+		.ejected_until_ns = ejected ? e->breaker.until_ns : 0,
+		.spared_until_ns = now_ns < e->spare_until_ns ? e->spare_until_ns : 0,
+	};
+	if (ret->in_use)
+		ret->share_percent = (uint32_t)((uint64_t)sn_balance__share(b, e, now_ns) * 100 /
+						((uint64_t)e->weight * SN_BREAKER_FULL));
+}
+
+const char *sn_balance_name(enum sn_balance_algorithm a)
+{
+	static const char *const names[] = {"PeakEWMA", "LeastRequest", "RoundRobin", "Random",
+					    "Aperture", "RingHash",	"Maglev"};
+
+	return names[a];
 }

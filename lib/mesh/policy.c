@@ -6,6 +6,8 @@ void sn_policy_defaults(struct sn_policy *p)
 {
 	*p = (struct sn_policy){
 		.algorithm = SN_BALANCE_PEAK_EWMA,
+		.aperture_min = 12,
+		.prefer_own_zone = true,
 		.max_connections = 1024,
 		.max_pending = 100,
 		.pending_timeout_ms = 1000,
@@ -14,4 +16,5 @@ void sn_policy_defaults(struct sn_policy *p)
 		.adaptive_max = 1000,
 	};
 	sn_budget_defaults(&p->budget);
+	sn_breaker_defaults(&p->breaker);
 }

@@ -6,10 +6,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mesh/breaker.h"
 #include "mesh/budget.h"
 #include "mesh/persist.h"
 
-enum sn_balance_algorithm { SN_BALANCE_PEAK_EWMA, SN_BALANCE_ROUND_ROBIN };
+enum sn_balance_algorithm {
+	SN_BALANCE_PEAK_EWMA,
+	SN_BALANCE_LEAST_REQUEST,
+	SN_BALANCE_ROUND_ROBIN,
+	SN_BALANCE_RANDOM,
+	SN_BALANCE_APERTURE,
+	SN_BALANCE_RING_HASH,
+	SN_BALANCE_MAGLEV,
+};
+
+/* By what of a request RING_HASH and MAGLEV choose. */
+enum sn_hash_kind {
+	SN_HASH_NONE,
+	SN_HASH_HEADER,
+	SN_HASH_COOKIE,
+	SN_HASH_QUERY_PARAM,
+	SN_HASH_SOURCE_ADDRESS,
+};
+
+struct sn_hash_on {
+	enum sn_hash_kind kind;
+	const char *name; /* of the header, cookie or parameter; lives with the snapshot */
+};
 
 /* So many at a sustained rate. Of the whole proxy: a worker takes its share. */
 struct sn_rate {
@@ -29,6 +52,11 @@ struct sn_rate_limit {
 
 struct sn_policy {
 	enum sn_balance_algorithm algorithm;
+	struct sn_hash_on hash_on;
+	uint64_t slow_start_ms; /* 0: none */
+	uint32_t aperture_min;
+	bool prefer_own_zone;
+	struct sn_breaker_settings breaker;
 	uint32_t max_connections;    /* to each endpoint, per worker */
 	uint32_t max_requests;	     /* in flight to the service; 0: no cap */
 	uint32_t max_pending;	     /* requests that wait: for their turn, for a connection */

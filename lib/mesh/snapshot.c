@@ -21,6 +21,7 @@ struct sn_snapshot *sn_snapshot_new(void)
 	sn_map_init(&s->by_addr);
 	sn_map_init(&s->by_name);
 	s->revision = "";
+	s->zone = "";
 	return s;
 }
 

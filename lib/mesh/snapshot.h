@@ -38,6 +38,7 @@ struct sn_endpoint_spec {
 	uint32_t weight;
 	uint16_t service_port; /* 0 = all */
 	bool mesh;	       /* a peer proxy: the hop is HTTP/2 */
+	const char *zone;      /* "": unknown */
 };
 
 enum sn_endpoints_kind {
@@ -72,6 +73,7 @@ struct sn_snapshot {
 	struct sn_refcount refs;
 	struct sn_arena arena;
 	const char *revision; /* "" when the document has none */
+	const char *zone;     /* the proxy's own; "": unknown */
 	uint64_t generation;  /* increases with each snapshot of this process */
 	enum sn_default_mode default_mode;
 	/* Places where a request can go are numbered, so that a worker finds what it keeps for each

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Draws by weight in constant time, and the power of two choices.
+ *
+ * The first of the two is drawn exactly by weight and keeps ties, so that idle endpoints get their
+ * shares; the second one takes the request if it costs less. Cost is latency x (1 + outstanding x
+ * mean weight / weight): with equal weights Finagle's latency x (outstanding + 1); and weights
+ * count once, by the draw while endpoints are idle and by the queue when they are not. Where the
+ * second draw gives the same endpoint, which is how heavy ones get their shares, another one is
+ * looked at, but it has to be much cheaper: so a slow one of two is avoided too.
+ *
+ * The average is Finagle's (com.twitter.finagle.loadbalancer.PeakEwma): a sample above it replaces
+ * it at once, one below pulls it down by time, with weight exp(-elapsed / 10 s). Without samples it
+ * decays the same way, so an endpoint that was slow is tried again. */
+#include <math.h>
+
+#include "mesh/balance_int.h"
+
+#define DECAY_NS 10e9
+#define FLOOR_NS 1000.0 /* below this, differences are noise */
+#define DRAWS 8		/* of what is available half of it or more, nearly always */
+#define MUCH 2.0
+#define SPILL 3.0
+
+/* --- drawing ------------------------------------------------------------------------------------
+ */
+
+/* Vose's construction: columns of equal height, each of at most two endpoints. `work` holds the low
+ * ones from the front and the high ones from the back. */
+void sn_balance__slots_build(struct sn_balance__set *set, struct sn_balance__group *g)
+{
+	uint32_t n = g->n_avail, low = 0, high = n, i;
+	double sum = g->mean_share * n;
+
+	g->n_slots = n;
+	for (i = 0; i < n; i++) {
+		set->part[i] = (float)((double)set->v[g->avail[i]]->share * n / sum);
+		g->slots[i] = (struct sn_balance__slot){UINT32_MAX, g->avail[i], g->avail[i]};
+		if (set->part[i] < 1)
+			set->work[low++] = i;
+		else
+			set->work[--high] = i;
+	}
+	while (low && high < n) {
+		uint32_t l = set->work[--low], h = set->work[high];
+
+		g->slots[l].cut = (uint32_t)(set->part[l] * 4294967040.0f);
+		g->slots[l].other = g->slots[h].own;
+		set->part[h] -= 1 - set->part[l];
+		if (set->part[h] < 1) {
+			high++;
+			set->work[low++] = h;
+		}
+	}
+}
+
+struct sn_endpoint *sn_balance__any(struct sn_balance *b, const struct sn_balance__group *g,
+				    const struct sn_balance_ask *ask)
+{
+	uint32_t i, start;
+
+	if (g->n_avail == 0)
+		return NULL;
+	start = sn_rng_below(&b->rng, g->n_avail);
+	for (i = 0; i <= ask->n_tried && i < g->n_avail; i++) {
+		struct sn_endpoint *e = b->set->v[g->avail[(start + i) % g->n_avail]];
+
+		if (!sn_balance__was_tried(ask, e))
+			return e;
+	}
+	return NULL;
+}
+
+static struct sn_endpoint *draw_once(struct sn_balance *b, const struct sn_balance__group *g)
+{
+	uint64_t r = sn_rng_next(&b->rng);
+	const struct sn_balance__slot *s =
+		&g->slots[(uint32_t)(((r >> 32) * (uint64_t)g->n_slots) >> 32)];
+
+	return b->set->v[(uint32_t)r < s->cut ? s->own : s->other];
+}
+
+struct sn_endpoint *sn_balance__draw(struct sn_balance *b, const struct sn_balance__group *g,
+				     const struct sn_balance_ask *ask)
+{
+	unsigned i;
+
+	for (i = 0; i < DRAWS && g->n_slots; i++) {
+		struct sn_endpoint *e = draw_once(b, g);
+
+		if (sn_balance__offered(e) && !sn_balance__was_tried(ask, e))
+			return e;
+	}
+	return sn_balance__any(b, g, ask);
+}
+
+/* --- cost ---------------------------------------------------------------------------------------
+ */
+
+double sn_balance__latency(const struct sn_endpoint *e, uint64_t now_ns)
+{
+	double elapsed = now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0;
+
+	return elapsed < 1e6 ? (double)e->ewma_ns : (double)e->ewma_ns * exp(-elapsed / DECAY_NS);
+}
+
+double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns)
+{
+	double mean = b->set->groups[e->group].mean_share, queue = 1, latency;
+
+	if (e->outstanding)
+		queue += mean > 0 && e->share ? e->outstanding * mean / e->share : e->outstanding;
+	if (b->settings.algorithm == SN_BALANCE_LEAST_REQUEST)
+		return queue;
+	latency = sn_balance__latency(e, now_ns);
+	return (latency < FLOOR_NS ? FLOOR_NS : latency) * queue;
+}
+
+/* --- two choices --------------------------------------------------------------------------------
+ */
+
+static struct sn_endpoint *draw_another(struct sn_balance *b, const struct sn_balance__group *g,
+					const struct sn_balance_ask *ask,
+					const struct sn_endpoint *first)
+{
+	unsigned i;
+
+	for (i = 0; i < DRAWS; i++) {
+		struct sn_endpoint *e = sn_balance__draw(b, g, ask);
+
+		if (e != first)
+			return e;
+	}
+	return NULL;
+}
+
+static void candidate(struct sn_balance__choice *c, struct sn_endpoint *e)
+{
+	if (c->n_candidates < SN_BALANCE_CANDIDATES)
+		c->candidates[c->n_candidates++] = e;
+}
+
+void sn_balance__p2c(struct sn_balance *b, const struct sn_balance__group *g,
+		     const struct sn_balance_ask *ask, struct sn_balance__choice *c)
+{
+	struct sn_endpoint *first = sn_balance__draw(b, g, ask), *second = NULL;
+	double factor = 1;
+
+	c->e = first;
+	if (!first)
+		return;
+	candidate(c, first);
+	if (g->n_avail > 1)
+		second = sn_balance__draw(b, g, ask);
+	if (second == first) {
+		second = draw_another(b, g, ask, first);
+		if (second && second->share != first->share)
+			factor = MUCH;
+	}
+	if (!second)
+		return;
+	candidate(c, second);
+	if (sn_balance__cost(b, second, ask->now_ns) * factor <
+	    sn_balance__cost(b, first, ask->now_ns))
+		c->e = second;
+}
+
+void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far,
+		       const struct sn_balance_ask *ask, struct sn_balance__choice *c)
+{
+	struct sn_endpoint *e = sn_balance__draw(b, far, ask);
+
+	if (!e || !c->e)
+		return;
+	candidate(c, e);
+	if (sn_balance__cost(b, e, ask->now_ns) * SPILL < sn_balance__cost(b, c->e, ask->now_ns))
+		c->e = e;
+}
