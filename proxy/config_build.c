@@ -97,7 +97,8 @@ static struct sn_slice word(struct sn_slice *rest)
 	return w;
 }
 
-static int endpoint_line(struct sn_slice line, struct sn_endpoint_spec *e, struct sn_err *err)
+static int endpoint_line(struct sn_arena *a, struct sn_slice line, struct sn_endpoint_spec *e,
+			 struct sn_err *err)
 {
 	struct sn_slice ip = word(&line), port = word(&line), mark;
 	uint64_t n;
@@ -112,18 +113,26 @@ static int endpoint_line(struct sn_slice line, struct sn_endpoint_spec *e, struc
 	while (line.n) {
 		mark = word(&line);
 		if (sn_slice_eq_cstr(mark, "*")) {
-			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
+			if (sn_num_u64(word(&line), 65535, &n))
 				return sn_err_set(err, SN_ECONF,
-						  "the weight behind \"*\" is 1 to 65535");
+						  "the weight behind \"*\" is 0 to 65535");
 			e->weight = (uint32_t)n;
 		} else if (sn_slice_eq_cstr(mark, "@")) {
 			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
 				return sn_err_set(err, SN_ECONF,
 						  "the port behind \"@\" is 1 to 65535");
 			e->service_port = (uint16_t)n;
+		} else if (sn_slice_starts(mark, SN_SLICE("zone="))) {
+			mark = sn_slice(mark.p + 5, mark.n - 5);
+			if (mark.n == 0 || mark.n > 63)
+				return sn_err_set(err, SN_ECONF, "a zone's name has 1 to 63 bytes");
+			e->zone = sn_arena_printf(a, "%.*s", SN_ARG(mark));
+			if (!e->zone)
+				return sn_err_set(err, SN_ENOMEM, "out of memory");
 		} else {
 			return sn_err_set(err, SN_ECONF,
-					  "\"%.*s\": expected \"* WEIGHT\" or \"@ SERVICEPORT\"",
+					  "\"%.*s\": expected \"* WEIGHT\", \"@ SERVICEPORT\" or "
+					  "\"zone=NAME\"",
 					  SN_ARG(mark));
 		}
 	}
@@ -135,7 +144,8 @@ int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
 {
 	struct sn_slice rest = text, line, scan = text;
 	struct sn_endpoint_spec *list;
-	size_t lines = 1, number = 0, n = 0;
+	size_t lines = 1, number = 0, n = 0, i;
+	bool usable;
 
 	if (text.n && text.p[text.n - 1] != '\n')
 		return sn_err_set(err, SN_ECONF, "the last line has no end: half written?");
@@ -154,11 +164,15 @@ int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
 			continue;
 		if (n == 10000)
 			return sn_err_set(err, SN_ECONF, "more than 10000 endpoints");
-		if (endpoint_line(line, &list[n++], err)) {
+		if (endpoint_line(a, line, &list[n++], err)) {
 			sn_err_wrap(err, "line %zu", number);
 			return -SN_ECONF;
 		}
 	}
+	for (usable = n == 0, i = 0; i < n; i++)
+		usable |= list[i].weight > 0;
+	if (!usable)
+		return sn_err_set(err, SN_ECONF, "all weights are 0");
 	*ret = list;
 	*ret_n = n;
 	return 0;
@@ -205,7 +219,7 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 			sn_conf_error(b->ctx, at(b, sn_val_get(one, "address")),
 				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
 				      raw->list[i].address);
-		e->zone = "";
+		e->zone = sn_config__keep(b, raw->list[i].zone);
 		e->weight = (uint32_t)raw->list[i].weight;
 		e->service_port = (uint16_t)raw->list[i].service_port;
 		e->mesh = raw->list[i].mesh;
@@ -361,6 +375,7 @@ int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 	if (!b.snap)
 		return -SN_ENOMEM;
 	b.snap->revision = sn_config__keep(&b, raw->revision);
+	b.snap->zone = sn_config__keep(&b, raw->zone);
 	b.snap->default_mode = (enum sn_default_mode)raw->default_service.mode;
 	c->has_routes = raw->revision || raw->n_services > 0 || sn_val_get(doc, "services");
 	build_services(&b, raw);

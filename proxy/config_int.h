@@ -35,6 +35,7 @@ struct raw_endpoint {
 	int64_t weight;
 	int64_t service_port;
 	bool mesh;
+	const char *zone;
 };
 
 struct raw_endpoints {
@@ -65,6 +66,7 @@ struct raw_shard {
 struct raw_document {
 	int64_t version;
 	const char *revision;
+	const char *zone;
 	struct raw_shard *shard;
 	const struct sn_val *workers;
 	struct {
@@ -142,8 +144,8 @@ int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 void sn_config__tls(struct sn_conf_ctx *ctx, const struct sn_config__source *src,
 		    const struct sn_val *v, struct sn_config_listener *l);
 
-/* Lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT]", '#' comments. Returns 0 or -SN_ECONF with the
- * line's number and a message in @err. */
+/* Lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT] [zone=NAME]", '#' comments. Returns 0 or -SN_ECONF
+ * with the line's number and a message in @err. */
 int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
 			     struct sn_endpoint_spec **ret, size_t *ret_n, struct sn_err *err);
 

@@ -31,23 +31,19 @@ static const struct sn_persist *session(struct build *b, const struct sn_raw_ses
 
 void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct sn_policy *p)
 {
-	*p = (struct sn_policy){
-		.aperture_min = 12,
-		.prefer_own_zone = true,
-		.algorithm = (enum sn_balance_algorithm)raw->load_balancing.algorithm,
-		.max_connections = (uint32_t)raw->connections.max,
-		.max_requests = (uint32_t)raw->connections.requests,
-		.max_pending = (uint32_t)raw->connections.pending,
-		.pending_timeout_ms = raw->connections.pending_timeout,
-		.idle_timeout_ms = raw->connections.idle_timeout,
-		.budget = {.percent = (uint32_t)raw->budget.percent,
-			   .min_per_second = (uint32_t)raw->budget.min_per_second,
-			   .interval_ns = raw->budget.interval * 1000000},
-		.adaptive = raw->adaptive.mode,
-		.adaptive_min = (uint32_t)raw->adaptive.min,
-		.adaptive_max = (uint32_t)raw->adaptive.max,
-	};
-	sn_breaker_defaults(&p->breaker);
+	sn_schema_policy_values(raw, p);
+	p->hash_on.name = sn_config__keep(b, p->hash_on.name);
+	p->max_connections = (uint32_t)raw->connections.max;
+	p->max_requests = (uint32_t)raw->connections.requests;
+	p->max_pending = (uint32_t)raw->connections.pending;
+	p->pending_timeout_ms = raw->connections.pending_timeout;
+	p->idle_timeout_ms = raw->connections.idle_timeout;
+	p->budget.percent = (uint32_t)raw->budget.percent;
+	p->budget.min_per_second = (uint32_t)raw->budget.min_per_second;
+	p->budget.interval_ns = raw->budget.interval * 1000000;
+	p->adaptive = raw->adaptive.mode;
+	p->adaptive_min = (uint32_t)raw->adaptive.min;
+	p->adaptive_max = (uint32_t)raw->adaptive.max;
 	if (raw->rate)
 		p->rate = rate(raw->rate);
 	if (raw->session)

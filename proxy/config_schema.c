@@ -48,11 +48,11 @@ static const struct sn_conf_field endpoint_fields[] = {
 	 .help = "IP:PORT"},
 	{.key = "weight",
 	 .type = SN_CONF_INT,
-	 .min = 1,
+	 .min = 0,
 	 .max = 65535,
 	 AT(raw_endpoint, weight),
 	 .def = "1",
-	 .help = "share"},
+	 .help = "share; 0: no new requests"},
 	{.key = "servicePort",
 	 .type = SN_CONF_INT,
 	 .min = 1,
@@ -64,6 +64,12 @@ static const struct sn_conf_field endpoint_fields[] = {
 	 AT(raw_endpoint, mesh),
 	 .def = "false",
 	 .help = "a peer proxy: the hop is HTTP/2"},
+	{.key = "zone",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 63,
+	 AT(raw_endpoint, zone),
+	 .help = "where it is"},
 	END};
 static const struct sn_conf_object endpoint = {"endpoint", sizeof(struct raw_endpoint),
 					       endpoint_fields, NULL};
@@ -82,14 +88,21 @@ static const struct sn_conf_field endpoints_fields[] = {
 	 .min = 1,
 	 .max = 4096,
 	 AT(raw_endpoints, file),
-	 .help = "lines \"address port [* weight] [@ servicePort]\", watched"},
+	 .help = "lines \"address port [* weight] [@ servicePort] [zone=name]\", watched"},
 	END};
 static void check_endpoints(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
 {
 	struct raw_endpoints *e = value;
+	bool usable = e->n_list == 0;
+	size_t i;
 
 	if (e->has_list && e->file)
 		sn_conf_error(ctx, v, "at most one of \"static\" and \"file\"");
+	for (i = 0; i < e->n_list; i++)
+		usable |= e->list[i].weight > 0;
+	if (!usable)
+		sn_conf_error(ctx, sn_val_get(v, "static"),
+			      "all weights are 0: no endpoint would take a request");
 }
 static const struct sn_conf_object endpoints = {"endpoints", sizeof(struct raw_endpoints),
 						endpoints_fields, check_endpoints};
@@ -449,6 +462,12 @@ static const struct sn_conf_field document_fields[] = {{.key = "version",
 							.object = &shard,
 							AT(raw_document, shard),
 							.help = "written by the operator"},
+						       {.key = "zone",
+							.type = SN_CONF_STR,
+							.min = 1,
+							.max = 63,
+							AT(raw_document, zone),
+							.help = "where the proxy is: see locality"},
 						       {.key = "workers",
 							.type = SN_CONF_ANY,
 							AT(raw_document, workers),

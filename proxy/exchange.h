@@ -155,8 +155,8 @@ struct sn_exchange {
 	bool gave_up; /* a failure that would have been repeated is not: so nobody should */
 	const struct sn_endpoint *tried[SN_TRIED_MAX]; /* only to be compared */
 	unsigned n_tried;
-	uint32_t retry_after_ms;	 /* what the last answer asks for; 0: nothing */
-	uint32_t come_back_s;		 /* what an answer of ours asks for; 0: nothing */
+	uint32_t retry_after_ms; /* what the last answer asks for; 0: nothing */
+	uint32_t come_back_s;	 /* what an answer of ours asks for; 0: nothing */
 	/* the request's body */
 	struct sn_h1_body req_body; /* HTTP/1 client: how it is framed */
 	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */

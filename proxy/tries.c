@@ -287,7 +287,8 @@ bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp)
 		class = sn_classify(&o);
 		read_retry_after(x, resp);
 	}
-	if (x->endpoint && class == SN_CLASS_SUCCESS && sn_breaker_is_ejected(&x->endpoint->breaker))
+	if (x->endpoint && class == SN_CLASS_SUCCESS &&
+	    sn_breaker_is_ejected(&x->endpoint->breaker))
 		sn_balance_is_well(x->cluster->balance, x->endpoint, now - x->try_ns, now);
 	if (x->gate && x->gate->admission.concurrency)
 		sn_gate_sample(x->gate, now - x->try_ns, class == SN_CLASS_OVERLOAD, now);

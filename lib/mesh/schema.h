@@ -6,6 +6,7 @@
 #define SN_MESH_SCHEMA_H
 
 #include "base/conf.h"
+#include "mesh/policy.h"
 
 struct sn_raw_pair {
 	int type; /* of matches */
@@ -86,6 +87,34 @@ struct sn_raw_route {
 	size_t n_rules;
 };
 
+struct sn_raw_hash_on {
+	int type;
+	const char *name;
+};
+
+struct sn_raw_balancing {
+	int algorithm;
+	uint64_t slow_start;
+	struct {
+		int64_t min_size;
+	} aperture;
+	struct sn_raw_hash_on *hash_on;
+};
+
+struct sn_raw_success_rate {
+	int64_t percent, min_requests;
+	uint64_t interval;
+};
+
+struct sn_raw_breaking {
+	int mode;
+	int64_t consecutive_failures;
+	struct sn_raw_success_rate *success_rate;
+	uint64_t min_penalty, max_penalty;
+	int64_t max_ejected_percent;
+	bool panic;
+};
+
 struct sn_raw_connections {
 	int64_t max, requests, pending;
 	uint64_t pending_timeout, idle_timeout;
@@ -111,9 +140,11 @@ struct sn_raw_session {
 };
 
 struct sn_raw_policy {
+	struct sn_raw_balancing load_balancing;
+	struct sn_raw_breaking circuit_breaking;
 	struct {
-		int algorithm;
-	} load_balancing;
+		int mode;
+	} locality;
 	struct sn_raw_connections connections;
 	struct sn_raw_budget budget;
 	struct sn_raw_rate *rate;
@@ -124,5 +155,7 @@ struct sn_raw_policy {
 /* Decodes into struct sn_raw_route, struct sn_raw_policy. */
 extern const struct sn_conf_object sn_schema_route;
 extern const struct sn_conf_object sn_schema_policy;
+/* What a decoded policy means. Strings stay where @raw's are. */
+void sn_schema_policy_values(const struct sn_raw_policy *raw, struct sn_policy *ret);
 
 #endif

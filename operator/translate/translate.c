@@ -326,8 +326,8 @@ static struct sn_val *route_value(struct pass *p, const struct sn_object *route,
 			  route_ports(p, route, service));
 }
 
-static const char *const policy_keys[] = {"loadBalancing",	 "connections",
-					  "retryBudget",	 "rateLimit",
+static const char *const policy_keys[] = {"loadBalancing",	 "circuitBreaking",   "locality",
+					  "connections",	 "retryBudget",	      "rateLimit",
 					  "adaptiveConcurrency", "sessionPersistence"};
 
 static struct sn_val *policy_value(struct pass *p, const struct sn_object *policy)
@@ -366,8 +366,8 @@ bool sn_translate_ignored(const struct sn_object *o, char *dst, size_t cap)
 	sn_buf_init(&out, 4096);
 	list_unknown(&out, spec, "spec",
 		     is_route ? " parentRefs rules "
-			      : " targetRefs loadBalancing connections retryBudget rateLimit"
-				" adaptiveConcurrency sessionPersistence ");
+			      : " targetRefs loadBalancing circuitBreaking locality connections"
+				" retryBudget rateLimit adaptiveConcurrency sessionPersistence ");
 	for (i = 0; is_route && i < sn_val_len(rules); i++) {
 		snprintf(path, sizeof(path), "spec.rules[%zu]", i);
 		list_unknown(&out, sn_val_at(rules, i), path,

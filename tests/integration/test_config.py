@@ -56,8 +56,23 @@ BAD = {
     "two kinds of endpoints": (HEAD + "services:\n- {name: a, endpoints: {file: x, static: []}}\n", "3:2[0-9]: .*endpoints"),
     "a filter without its member": (HEAD + "services:\n- {name: a, routes: [{name: r, rules: "
                                     "[{filters: [{type: RequestHeaderModifier}]}]}]}\n", "3:.*requestHeaderModifier"),
-    "what does not work yet": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: Maglev}}}\n",
-                               "3:49: .*Maglev"),
+    "an algorithm that is none": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: Maglef}}}\n",
+                                  "3:49: .*Maglev"),
+    "a hash of nothing": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: Maglev}}}\n", "3:49: .*Maglev .*hashOn"),
+    "a hash for nobody": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {hashOn: {type: SourceAddress}}}}\n",
+                          "3:46: .*RingHash and Maglev"),
+    "a hash on a header without name": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: RingHash, hashOn: "
+                                        "{type: Header}}}}\n", "3:67: .*hashOn.*name"),
+    "a hash on a name that is none": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: RingHash, hashOn: "
+                                      "{type: Cookie, name: \"a b\"}}}}\n", "3:88: .*a b"),
+    "a source address with a name": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {algorithm: RingHash, hashOn: "
+                                     "{type: SourceAddress, name: x}}}}\n", "3:95: .*name"),
+    "an aperture of another": (HEAD + "services:\n- {name: a, policy: {loadBalancing: {aperture: {minSize: 3}}}}\n", "3:48: .*Aperture"),
+    "penalties the wrong way": (HEAD + "services:\n- {name: a, policy: {circuitBreaking: {minPenalty: 2m}}}\n",
+                                "3:52: .*minPenalty is longer than maxPenalty"),
+    "a success rate of nothing": (HEAD + "services:\n- {name: a, policy: {circuitBreaking: {successRate: {}}}}\n", "3:53: .*percent"),
+    "weights all zero": (HEAD + "services:\n- {name: a, endpoints: {static: [{address: \"127.0.0.1:1\", weight: 0}]}}\n",
+                         "3:33: .*all weights are 0"),
     "a pin to nobody": (HEAD + "listeners:\n- {name: a, address: \"127.0.0.1:1\", direction: outbound, service: x}\n",
                         '3:.*"x"'),
     "no such file of endpoints": (HEAD + "services:\n- {name: a, endpoints: {file: /nonexistent/e}}\n",

@@ -103,7 +103,7 @@ spec:
 ---
 kind: BackendPolicy
 metadata: {name: odd, namespace: demo}
-spec: {targetRefs: [{kind: Service, name: web}], loadBalancing: {algorithm: Maglev}}
+spec: {targetRefs: [{kind: Service, name: web}], loadBalancing: {algorithm: Fastest}}
 ---
 kind: MeshConfig
 metadata: {name: odd}

@@ -316,9 +316,38 @@ static void test_one_policy_holds_and_the_others_are_told(void **state)
 	assert_string_equal(policy_condition(idx, "a").reason, "Conflicted");
 	assert_non_null(strstr(policy_condition(idx, "a").message, "demo/b"));
 	apply(idx, POLICY("b", "2026-01-01T00:00:00Z", "loadBalancing: {algorithm: Maglev}"));
+	assert_non_null(strstr(policy_condition(idx, "b").message, "hashOn"));
 	assert_string_equal(policy_condition(idx, "b").reason, "UnsupportedValue");
 	assert_true(policy_condition(idx, "a").status);
 	assert_non_null(strstr(translate(idx, "demo"), "PeakEWMA"));
+	sn_index_free(idx);
+}
+
+static void test_what_a_policy_carries(void **state)
+{
+	static const char *const keys[] = {
+		"slowStart: 30s", "type: Cookie", "name: sid", "consecutiveFailures: 3",
+		"percent: 90",	  "panic: true",  "mode: ",    "max: 5"};
+	struct sn_index *idx = sn_index_new();
+	const char *text;
+	size_t i;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx, POLICY("a", "2026-01-01T00:00:00Z",
+			  "loadBalancing: {algorithm: Maglev, slowStart: 30s, "
+			  "hashOn: {type: Cookie, name: sid}}, circuitBreaking: {"
+			  "consecutiveFailures: 3, successRate: {percent: 90}, panic: true}, "
+			  "locality: {mode: 'Off'}, connections: {max: 5}"));
+	assert_true(policy_condition(idx, "a").status);
+	text = translate(idx, "demo");
+	for (i = 0; i < SN_ARRAY_LEN(keys); i++)
+		if (!strstr(text, keys[i]))
+			fail_msg("no %s in\n%s", keys[i], text);
+	apply(idx, POLICY("a", "2026-01-01T00:00:00Z",
+			  "circuitBreaking: {minPenalty: 2m, maxPenalty: 1m}"));
+	assert_string_equal(policy_condition(idx, "a").reason, "UnsupportedValue");
+	assert_non_null(strstr(policy_condition(idx, "a").message, "circuitBreaking"));
 	sn_index_free(idx);
 }
 
@@ -407,6 +436,7 @@ int main(void)
 					  teardown),
 		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
 		cmocka_unit_test_teardown(test_listed_instances_only_without_a_cluster, teardown),
+		cmocka_unit_test_teardown(test_what_a_policy_carries, teardown),
 		cmocka_unit_test_teardown(test_long_names_and_many_ports, teardown),
 	};
 
