@@ -10,9 +10,13 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "http/url.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "proxy/control.h"
+#include "proxy/views/views.h"
+
+#define VIEW_MAX (16u << 20)
 
 static void render_certificates(struct sn_control *c, struct sn_buf *out)
 {
@@ -104,6 +108,51 @@ static unsigned change(struct sn_control *c, const struct sn_request *req,
 	return 200;
 }
 
+/* Text unless JSON is asked for, by Accept or ?format=json. */
+static bool wants_json(const struct sn_request *req, struct sn_slice query)
+{
+	const struct sn_header *h = sn_headers_find(&req->headers, SN_SLICE("accept"));
+	struct sn_slice format;
+
+	if (sn_url_query_find(query, SN_SLICE("format"), &format))
+		return sn_slice_eq_cstr(format, "json");
+	return h && sn_slice_ieq(sn_slice_trim(h->value), SN_SLICE("application/json"));
+}
+
+static unsigned view(struct sn_control *c, const struct sn_request *req, struct sn_slice path,
+		     struct sn_slice query, struct sn_buf *body, const char **ret_type)
+{
+	const char *error = NULL;
+	struct sn_arena arena;
+	struct sn_val *v;
+
+	sn_arena_init(&arena, 16384, VIEW_MAX);
+	if (sn_slice_eq_cstr(path, "/routes"))
+		v = sn_view_routes(&arena, c->current->snapshot, query);
+	else if (sn_slice_eq_cstr(path, "/services"))
+		v = sn_view_services(&arena, c, query);
+	else if (sn_slice_eq_cstr(path, "/endpoints"))
+		v = sn_view_endpoints(&arena, c, query);
+	else
+		v = sn_view_explain(&arena, c, query, &error);
+	if (!v)
+		sn_buf_printf(body, "%s\n", error ? error : "out of memory, or a worker is busy");
+	else if (wants_json(req, query))
+		sn_view_json(v, body);
+	else
+		sn_view_text(v, body);
+	if (v && wants_json(req, query))
+		*ret_type = "application/json";
+	sn_arena_done(&arena);
+	return v ? 200 : error ? 400 : 503;
+}
+
+static bool is_view(struct sn_slice path)
+{
+	return sn_slice_eq_cstr(path, "/routes") || sn_slice_eq_cstr(path, "/services") ||
+	       sn_slice_eq_cstr(path, "/endpoints") || sn_slice_eq_cstr(path, "/explain");
+}
+
 static unsigned answer(void *arg, const struct sn_request *req, const struct sn_addr *peer,
 		       struct sn_buf *body, const char **ret_type)
 {
@@ -134,7 +183,11 @@ static unsigned answer(void *arg, const struct sn_request *req, const struct sn_
 		return metrics(c, body, ret_type);
 	if (sn_slice_eq_cstr(path, "/config"))
 		return config(c, body, ret_type);
-	sn_buf_puts(body, "GET /live /ready /metrics /config, POST /drain /shutdown\n");
+	if (is_view(path))
+		return view(c, req, path, query.p ? query : sn_slice("", 0), body, ret_type);
+	sn_buf_puts(body,
+		    "GET /live /ready /metrics /config /routes /services /endpoints "
+		    "/explain?service=&method=&path=&header=NAME:VALUE, POST /drain /shutdown\n");
 	return 404;
 }
 
