@@ -258,9 +258,13 @@ static void on_stream(struct sn_stream *s, unsigned events)
 	sn_conn_event(sn_container_of(s, struct sn_conn, d), events);
 }
 
+/* A client that has reset is gone whatever it sent before: nothing of that is read or served any
+ * more, and what is under way for it ends now. */
 void sn_conn_event(struct sn_conn *c, unsigned events)
 {
-	if (c->state == SN_CONN_SNIFF)
+	if (events & SN_STREAM_RESET && !(events & SN_STREAM_FAILED))
+		sn_conn_close(c, true);
+	else if (c->state == SN_CONN_SNIFF)
 		sniff(c);
 	else if (c->state == SN_CONN_HANDSHAKE)
 		on_handshake(c, events);

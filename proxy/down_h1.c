@@ -84,15 +84,16 @@ static size_t held(const struct sn_exchange *x)
 	return (x->head_taken ? 0 : x->head.n) + x->passing;
 }
 
-/* The client may have gone while its request is under way: its end of stream or reset ends the
- * exchange, as every common proxy does. Bytes are the next request's and stay in the socket. */
+/* The client may have gone while its request is under way: its end of stream ends the exchange, as
+ * with every common proxy, and requests that it sent behind this one go with it. Not before the
+ * request's body was read, which may be whole in front of that end. (A reset is seen at once:
+ * sn_conn_event.) */
 static bool client_gone(struct sn_conn *c)
 {
 	const struct sn_exchange *x = c->x;
 
 	return x && !x->tunnel && (x->req_done || x->req.framing == SN_FRAMING_NONE) &&
-	       c->d.end_signalled && sn_stream_is_stale(&c->d) &&
-	       sn_input_slice(&c->in).n == held(x);
+	       c->d.end_signalled && sn_stream_is_stale(&c->d);
 }
 
 /* The exchange is over: on to the next request, or the end. */

@@ -41,6 +41,16 @@ static void fail(struct sn_stream *s, int os_errno)
 	s->cb(s, SN_STREAM_FAILED);
 }
 
+/* Both sides' FINs are EPOLLHUP too, in order; an error is a reset, or time that ran out. It is not
+ * asked for here: that would take it away from the next read. */
+static unsigned note_reset(struct sn_stream *s, uint32_t events)
+{
+	if (!(events & EPOLLERR))
+		return 0;
+	s->reset = true;
+	return SN_STREAM_RESET;
+}
+
 static void on_io(struct sn_io *io, uint32_t events)
 {
 	struct sn_stream *s = sn_container_of(io, struct sn_stream, io);
@@ -62,6 +72,7 @@ static void on_io(struct sn_io *io, uint32_t events)
 	}
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->end_signalled = true;
+	out |= note_reset(s, events);
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		s->may_read = true;
 		out |= SN_STREAM_READABLE;
@@ -94,7 +105,7 @@ static void handshake(struct sn_stream *s)
 	sn_loop_timer_cancel(s->loop, &s->connect_timer);
 	s->may_read = true; /* what came with the client's last message lies in OpenSSL's buffer */
 	s->may_write = !sn_tls_is_blocked(s->tls);
-	s->cb(s, SN_STREAM_CONNECTED | SN_STREAM_READABLE);
+	s->cb(s, SN_STREAM_CONNECTED | SN_STREAM_READABLE | (s->reset ? SN_STREAM_RESET : 0));
 }
 
 /* The FIN waits until what is encrypted has gone. */
@@ -109,7 +120,7 @@ static void on_tls_io(struct sn_io *io, uint32_t events)
 	struct sn_stream *s = sn_container_of(io, struct sn_stream, io);
 	bool end = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR), in = end || events & EPOLLIN;
 	bool room = events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
-	unsigned out = 0;
+	unsigned out = note_reset(s, events);
 
 	sn_tls_edge(s->tls, in, end);
 	if (s->connecting) {

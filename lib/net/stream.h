@@ -27,6 +27,9 @@ enum sn_stream_event {
 	SN_STREAM_READABLE = 2,	 /* bytes or end of stream may be there */
 	SN_STREAM_WRITABLE = 4,
 	SN_STREAM_FAILED = 8, /* connect or handshake failed or timed out: s->error; close it */
+	/* Broken: reset by the peer, or given up by the kernel. Comes with READABLE, whether or
+	 * not the owner reads: what came before it can be read still, by who wants it. */
+	SN_STREAM_RESET = 16,
 };
 /* @events: set of enum sn_stream_event. The owner may close the stream in it. */
 typedef void (*sn_stream_cb)(struct sn_stream *s, unsigned events);
@@ -44,6 +47,7 @@ struct sn_stream {
 	bool read_eof;	    /* the peer's FIN has been read */
 	bool write_shut;    /* our FIN has been sent */
 	bool end_signalled; /* FIN or reset seen by epoll: a short read is not the last */
+	bool reset;	    /* RESET was, or is about to be, told */
 	bool may_read;	    /* since the last EAGAIN or short read an edge has come: try again */
 	bool may_write;
 	int error; /* errno of the failure */

@@ -4,11 +4,15 @@ something. The proxy is stopped for a moment so that it finds both events at onc
 import contextlib
 import os
 import signal
+import select
+import socket
 import threading
 
-from exchange import Recording, connect, serve
-from harness import Closed, Origin, SLOW, pattern, service, wait_for
-from http2 import REFUSED_STREAM, S_WINDOW, H2Client, needs_http2
+import pytest
+
+from exchange import Recording, all_pairs, connect, serve
+from harness import Closed, Origin, SLOW, pattern, service, wait_for, wait_until_still
+from http2 import CANCEL, REFUSED_STREAM, S_WINDOW, H2Client, needs_http2
 
 
 @contextlib.contextmanager
@@ -179,3 +183,130 @@ def test_answers_that_nobody_takes(start_proxy, origin):
         for s in asked:
             s.wait_head()
         wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the connection's end")
+
+
+# --- a client that breaks off while nobody reads from it
+
+
+class Sleeper:
+    """An origin of either kind that takes a request's head and then nothing at all: an HTTP/1 one by not reading, an
+    HTTP/2 one with windows of zero. .told() is true once the request was given up there."""
+
+    def __init__(self, kind):
+        self.kind, self.go = kind, threading.Event()
+        self.recording = Recording(kind, lambda ex: self.go.wait(30 * SLOW), {S_WINDOW: 0} if kind == "h2" else None)
+        self.service = self.recording.service
+
+    def told(self):
+        ex = self.recording.exchanges[0]
+        if self.kind == "h2":
+            return ex.stream.reset == CANCEL
+        poll = select.poll()
+        poll.register(ex.raw.sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.go.set()
+        self.recording.close()
+
+
+def send_until_full(sock):
+    """Sends until nobody takes more; returns how much that was."""
+    data, sent = bytes(65536), [0]
+    sock.setblocking(False)
+
+    def still():
+        with contextlib.suppress(BlockingIOError):
+            while sent[0] < 1 << 28:
+                sent[0] += sock.send(data)
+        return sent[0]
+
+    wait_until_still(still)
+    return sent[0]
+
+
+@all_pairs
+@pytest.mark.parametrize("how", ["reset", "rst-stream"])
+def test_a_reset_while_the_upstream_is_full(start_proxy, client, upstream, how):
+    """The upstream takes nothing, so the client's upload is not read: its reset still ends the request at once, there
+    too."""
+    if how == "rst-stream" and client == "h1":
+        pytest.skip("HTTP/1 has no streams")
+    with Sleeper(upstream) as origin:
+        proxy = start_proxy([origin.service()])
+        c = connect(client, proxy.port)
+        ex = c.open("POST", "/", length=1 << 30)
+        wait_for(lambda: origin.recording.exchanges, "the request")
+        if client == "h1":
+            send_until_full(c.sock)
+        else:
+            with contextlib.suppress(AssertionError):
+                while True:
+                    ex.stream.send(bytes(16384), deadline=0.5 * SLOW)
+        assert proxy.metric("tcp_open_connections") == 1 and not origin.told()
+        if how == "reset":
+            c.reset()
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
+        else:
+            ex.abort()
+        wait_for(origin.told, "the upstream to be told")
+        wait_for(lambda: proxy.metric("response_total", classification="failure") == 1, "the request's end")
+        c.close()
+
+
+@pytest.mark.parametrize("end", ["reset", "fin"])
+@pytest.mark.parametrize("where", ["buffered", "unread"])
+@pytest.mark.parametrize("upstream", ["h1", pytest.param("h2", marks=needs_http2)])
+def test_an_end_behind_pipelined_requests(start_proxy, end, where, upstream):
+    """Whoever has gone waits for none of the answers that it asked for in advance, whether the proxy has read those
+    requests already or not."""
+    second = b"GET /2 HTTP/1.1\r\nHost: web\r\n\r\n"
+    with Sleeper(upstream) as origin:
+        proxy = start_proxy([origin.service()])
+        with proxy.client() as c:
+            c.send(b"GET /1 HTTP/1.1\r\nHost: web\r\n\r\n" + (second if where == "buffered" else b""))
+            wait_for(lambda: origin.recording.exchanges, "the first request")
+            if where == "unread":
+                c.send(second * 1000)  # more than a read, less than a window: the FIN has to get through
+            if end == "fin":
+                c.sock.shutdown(socket.SHUT_WR)
+            else:
+                c.reset()
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
+        wait_for(origin.told, "the upstream to be told")
+        assert [ex.target for ex in origin.recording.exchanges] == ["/1"]
+
+
+@needs_http2
+@pytest.mark.parametrize("end", ["reset", "fin"])
+def test_an_end_behind_a_body_that_was_not_read_yet(start_proxy, end):
+    """A FIN may follow a whole body: what it means is looked at behind that, when all of the body has been read (what
+    of it the upstream has not taken then goes with the request). A reset follows nothing."""
+    body, go = pattern(300000), threading.Event()
+
+    def script(ex):
+        go.wait(30 * SLOW)
+        ex.conn.window_update(ex.stream.id, 1 << 24)
+        ex.aborted()
+
+    with Recording("h2", script, {S_WINDOW: 0}) as origin:
+        proxy = start_proxy([origin.service()])
+        with proxy.client() as c:
+            c.send(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            wait_for(lambda: origin.exchanges, "the request")
+            if end == "fin":
+                c.sock.shutdown(socket.SHUT_WR)
+            else:
+                c.reset()
+            open_now = 1 if end == "fin" else 0
+            wait_for(lambda: proxy.metric("tcp_open_connections") == open_now, "what the end means")
+            assert proxy.metric("tcp_open_connections") == open_now  # behind what the worker had to do by then
+            go.set()
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "no connection")
+        stream = origin.exchanges[0].stream
+        wait_for(lambda: stream.reset == CANCEL, "the upstream to be told")
+        assert not stream.body if end == "reset" else len(stream.body) > 100000
+        assert body.startswith(stream.body)

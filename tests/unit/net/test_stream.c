@@ -220,6 +220,41 @@ static void test_reset(void **state)
 	close(listener);
 }
 
+/* A peer's reset is told to one who does not read, and takes nothing away from one who does; both
+ * ends in order are none. */
+static void test_a_reset_from_the_peer(void **state)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+	struct sn_addr at;
+	int listener = listening(4, &at), peer, i;
+	char buf[16];
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		seen = 0;
+		assert_int_equal(sn_stream_connect(&s, w.loop, &at, 0, note), 0);
+		peer = accept_one(&w, listener);
+		assert_int_equal(write(peer, "bytes", 5), 5);
+		until(&w, seen & SN_STREAM_READABLE);
+		if (i == 0) {
+			sn_stream_shutdown_write(&s);
+		} else {
+			assert_int_equal(
+				setsockopt(peer, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+		}
+		seen = 0;
+		close(peer);
+		until(&w, seen & SN_STREAM_READABLE);
+		turns(&w, 2);
+		assert_int_equal(!!(seen & SN_STREAM_RESET), i);
+		assert_int_equal(s.reset, i);
+		assert_int_equal(sn_stream_read(&s, buf, sizeof(buf)), 5);
+		assert_int_equal(sn_stream_read(&s, buf, sizeof(buf)), i ? -SN_ECONN : 0);
+		sn_stream_close(&s, false);
+	}
+	close(listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_close_and_close, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_full_socket, begin, end),
 		cmocka_unit_test_setup_teardown(test_reset, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_reset_from_the_peer, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
