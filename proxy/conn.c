@@ -60,6 +60,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	(void)sn_conn_count_bytes(c, &w->stats);
 	sn_stream_close(&c->d, reset);
 	sn_list_del(&c->link);
+	w->n_lingering -= c->lingering;
 	sn_trim_note(&w->trim, --w->n_connections);
 	sn_loop_defer(w->loop, &c->release, free_conn);
 	sn_worker_check_done(w);
@@ -71,6 +72,21 @@ static void on_linger(struct sn_timer *t, uint64_t now_ms)
 	sn_conn_close(sn_container_of(t, struct sn_conn, timer), false);
 }
 
+/* All that the client is to get is with the kernel, our FIN behind it. (Nearly: what TLS has still
+ * to write goes out by itself, and keeps the connection in flight until something comes or time is
+ * up.) */
+static void linger_now(struct sn_conn *c)
+{
+	if (c->lingering)
+		return;
+	sn_stream_shutdown_write(&c->d);
+	if (sn_stream_has_unsent(&c->d))
+		return;
+	c->lingering = true;
+	c->w->n_lingering++;
+	sn_worker_check_done(c->w);
+}
+
 void sn_conn_end(struct sn_conn *c, bool linger)
 {
 	c->state = SN_CONN_CLOSING;
@@ -80,7 +96,7 @@ void sn_conn_end(struct sn_conn *c, bool linger)
 			sn_conn_close(c, false);
 			return;
 		}
-		sn_stream_shutdown_write(&c->d);
+		linger_now(c);
 	}
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
 	sn_timer_init(&c->timer, on_linger);
@@ -100,7 +116,7 @@ static void closing_event(struct sn_conn *c, unsigned events)
 		if (!sn_outq_empty(&c->out))
 			return;
 	}
-	sn_stream_shutdown_write(&c->d);
+	linger_now(c);
 	while (c->d.may_read) {
 		n = sn_stream_read(&c->d, sink, sizeof(sink));
 		if (n == -SN_EAGAIN)

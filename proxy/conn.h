@@ -50,6 +50,8 @@ struct sn_conn {
 	bool silent_dial;		  /* u was dialled for a client that had said nothing */
 	bool got_request;		  /* at least one head has been parsed */
 	bool parsing;			  /* down_h1's loop over heads is running */
+	bool lingering; /* CLOSING, and all is written: only what the client still sends is awaited
+			 */
 };
 
 static inline struct sn_conn *sn_conn_of(struct sn_list *link)

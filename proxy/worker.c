@@ -552,7 +552,7 @@ struct order {
 
 void sn_worker_check_done(struct sn_worker *w)
 {
-	if (w->stopping && w->n_connections == 0)
+	if (w->stopping && w->n_connections == w->n_lingering)
 		sn_loop_stop(w->loop);
 }
 

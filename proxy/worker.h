@@ -62,7 +62,8 @@ struct sn_worker {
 	size_t n_listens;
 	struct sn_list connections;
 	uint32_t n_connections;
-	uint32_t n_requests; /* in flight */
+	uint32_t n_lingering; /* of them: nothing of theirs is in flight any more */
+	uint32_t n_requests;  /* in flight */
 	struct sn_trim trim;
 	uint64_t measured_ms;	/* when memory was looked at */
 	bool full, tight;	/* limits.memory was reached then, or half of it */
@@ -126,7 +127,8 @@ const struct sn_service *sn_listen_pinned(struct sn_listen *l);
 bool sn_worker_is_full(struct sn_worker *w);
 /* Half of it is: nothing is kept that is not needed. */
 bool sn_worker_is_tight(struct sn_worker *w);
-/* Called when a connection has gone or become idle while stopping. */
+/* Called when a connection has gone, or nothing of it is in flight any more: while stopping the
+ * loop ends with the last one. */
 void sn_worker_check_done(struct sn_worker *w);
 /* True for any of our own listening addresses. */
 bool sn_worker_listens_at(const struct sn_worker *w, const struct sn_addr *a);

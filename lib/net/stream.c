@@ -430,6 +430,11 @@ void sn_stream_shutdown_write(struct sn_stream *s)
 	(void)shutdown(s->io.fd, SHUT_WR);
 }
 
+bool sn_stream_has_unsent(const struct sn_stream *s)
+{
+	return s->tls && sn_tls_is_blocked(s->tls);
+}
+
 void sn_stream_close(struct sn_stream *s, bool reset)
 {
 	struct linger hard = {.l_onoff = 1, .l_linger = 0};

@@ -87,6 +87,8 @@ ssize_t sn_stream_splice_in(struct sn_stream *s, struct sn_pipe *p);
 ssize_t sn_stream_splice_out(struct sn_stream *s, struct sn_pipe *p);
 /* Sends FIN (TLS: behind close_notify); reading goes on. */
 void sn_stream_shutdown_write(struct sn_stream *s);
+/* TLS: a record waits for room in the socket; it goes out by itself. */
+bool sn_stream_has_unsent(const struct sn_stream *s);
 /* Leaves the loop and closes; no callback afterwards. @reset: RST instead of FIN (TLS: and nothing
  * else; FIN comes behind close_notify, if that fits into the socket). Idempotent. The
  * memory stays the owner's, who frees it from the loop's deferred list. */

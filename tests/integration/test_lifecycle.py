@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness import BIN, SLOW, Client, Closed, Origin, free_port, service, wait_for
+from http2 import NO_ERROR, H2Client, needs_http2
 
 
 def tell(proxy, what):
@@ -284,6 +285,50 @@ def test_a_request_under_way_is_answered_and_says_close(start_proxy):
             r = c.response()
             assert r.status == 200 and r.get("connection") == "close" and c.closed() == "end"
         assert proxy.wait(5 * SLOW) == 0
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_sigterm_waits_for_nobody_who_has_its_answer(start_proxy, when):
+    """An answer came before the upload's end: what the client still sends is read for 2 s, but not for its sake does a
+    process that wants to end stay."""
+    def script(conn, origin):
+        origin.requests.append(conn.request_head())
+        release.wait(30)
+        conn.reply()
+        conn.closed()
+
+    release = threading.Event()
+    with Origin(script) as origin:
+        proxy = start_proxy([service("web", [origin.address])])
+        with proxy.client() as c:
+            c.send(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 100\r\n\r\nsome")
+            wait_for(lambda: origin.requests, "the request")
+            if when == "behind":
+                proxy.popen.send_signal(signal.SIGTERM)
+                wait_for(lambda: not listening(proxy.port), "the listener to be closed")
+                assert proxy.alive()
+            release.set()
+            r = c.response()
+            assert r.status == 200 and r.get("connection") == "close"
+            assert c.closed() == "end"
+            began = time.monotonic()
+            if when == "before":
+                assert proxy.metric("tcp_open_connections") == 1
+                proxy.popen.send_signal(signal.SIGTERM)
+            assert proxy.wait(5 * SLOW) == 0
+            assert time.monotonic() - began < 1 * SLOW
+
+
+@needs_http2
+def test_sigterm_waits_for_no_client_that_keeps_its_http2_connection(start_proxy, origin):
+    """Told to go away and with all of its answers, it just does not close."""
+    proxy = start_proxy([service("web", [origin.address])])
+    with H2Client(proxy.port) as c:
+        assert c.get().status == 200
+        began = time.monotonic()
+        proxy.popen.send_signal(signal.SIGTERM)
+        assert proxy.wait(5 * SLOW) == 0
+        assert time.monotonic() - began < 1 * SLOW
+        assert c.closed() == "end" and c.goaway == (1, NO_ERROR)
 
 
 def test_an_opaque_relay_counts_as_under_way(start_proxy):

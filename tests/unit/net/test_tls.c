@@ -794,6 +794,7 @@ static void test_shutdown_behind_a_full_socket(void **state)
 	turn(&e);
 	assert_int_equal(put(&e, data, sizeof(data)), -SN_EAGAIN);
 	sn_stream_shutdown_write(&e.s);
+	assert_true(sn_stream_has_unsent(&e.s));
 	e.n_writable = 0;
 	for (i = 0; i < 50; i++) {
 		pump_down(&e);
@@ -805,6 +806,7 @@ static void test_shutdown_behind_a_full_socket(void **state)
 	assert_int_equal(SSL_get_shutdown(e.client), SSL_RECEIVED_SHUTDOWN);
 	assert_int_equal(recv(e.fd, buf, 1, MSG_DONTWAIT), 0);
 	assert_int_equal(e.n_writable, 0); /* nobody may write any more */
+	assert_false(sn_stream_has_unsent(&e.s));
 	close_ends(&e);
 }
 
