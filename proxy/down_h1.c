@@ -139,11 +139,21 @@ static void down_cut(struct sn_exchange *x)
 
 static void start_exchange(struct sn_conn *c, struct sn_exchange *x, size_t head_len)
 {
+	sn_h1_body_init(&x->req_body, x->req.framing, x->req.content_length);
+	if (x->req.framing == SN_FRAMING_CHUNKED) {
+		/* while the head is there: the trailers come when it has gone */
+		if (sn_h1_hop_names(&x->req.headers, &x->hop_names)) {
+			sn_buf_done(&x->hop_names);
+			sn_exchange_discard(x);
+			sn_conn_close(c, true);
+			return;
+		}
+		x->req_body.hop_names = sn_buf_slice(&x->hop_names);
+	}
 	c->x = x;
 	c->state = SN_CONN_EXCHANGE;
 	c->got_request = true;
 	x->head = sn_slice(sn_input_slice(&c->in).p, head_len);
-	sn_h1_body_init(&x->req_body, x->req.framing, x->req.content_length);
 	sn_exchange_begin(x);
 	if (c->x == x && client_gone(c))
 		sn_conn_close(c, true);

@@ -111,6 +111,7 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 	sn_list_init(&x->link);
 	sn_buf_init(&x->early, EARLY_MAX);
 	sn_buf_init(&x->early_trailers, EARLY_MAX);
+	sn_buf_init(&x->hop_names, 0);
 	sn_replay_init(&x->replay);
 	sn_timer_init(&x->deadline, on_deadline);
 	sn_timer_init(&x->progress, on_progress);
@@ -169,6 +170,7 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 	sn_tries_end(x);
 	sn_buf_done(&x->early);
 	sn_buf_done(&x->early_trailers);
+	sn_buf_done(&x->hop_names);
 	sn_replay_done(&x->replay);
 	sn_list_del(&x->link);
 	sn_snapshot_unref(x->snap);

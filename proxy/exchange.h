@@ -85,6 +85,7 @@ struct sn_up_h1_state {
 	bool keep;	    /* the connection may be used again afterwards */
 	bool upload_over;   /* it takes no more of the request */
 	struct sn_h1_body body;
+	struct sn_buf hop_names; /* of its trailers */
 };
 
 /* ... while it speaks HTTP/2. */
@@ -159,6 +160,7 @@ struct sn_exchange {
 	uint32_t come_back_s;	 /* what an answer of ours asks for; 0: nothing */
 	/* the request's body */
 	struct sn_h1_body req_body; /* HTTP/1 client: how it is framed */
+	struct sn_buf hop_names;    /* ... and which trailers it keeps to itself */
 	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
 	struct sn_buf early_trailers; /* ... as lines */
 	bool early_end;

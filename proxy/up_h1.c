@@ -39,6 +39,7 @@ static void up_release(struct sn_exchange *x, bool complete)
 	sn_input_drop(&u->in, x->w->loop);
 	sn_loop_turn_end_cancel(x->w->loop, &u->flush);
 	sn_outq_done(&u->out);
+	sn_buf_done(&u->hop_names);
 	if (u->waiting) {
 		u->waiting = false;
 		sn_pool_cancel(u->pool, &u->waiter);
@@ -259,6 +260,13 @@ static bool take_head(struct sn_exchange *x)
 		u->keep = resp.keep_alive && resp.framing != SN_FRAMING_CLOSE && resp.status != 101;
 		sn_h1_body_init(&u->body, resp.status == 101 ? SN_FRAMING_CLOSE : resp.framing,
 				resp.content_length);
+		if (u->body.framing == SN_FRAMING_CHUNKED) {
+			if (sn_h1_hop_names(&resp.headers, &u->hop_names)) {
+				sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, "out of memory");
+				return false;
+			}
+			u->body.hop_names = sn_buf_slice(&u->hop_names);
+		}
 	}
 	return sn_exchange_respond(x, &resp, sn_slice(in.p, (size_t)rc)) == 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/h1.h - HTTP/1.1 on the wire (RFC 9112), sans-I/O, strict: bytes in, messages out, and back.
- * Incremental at any split of the input; slices borrow from the input; nothing is allocated. */
+ * Incremental at any split of the input; slices borrow from the input; nothing is allocated but in
+ * buffers of the caller's. */
 #ifndef SN_HTTP_H1_H
 #define SN_HTTP_H1_H
 
@@ -8,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "http/message.h"
@@ -48,8 +50,14 @@ struct sn_h1_body {
 	bool at_trailers;    /* CHUNKED: trailer fields follow: sn_h1_parse_trailers is next */
 	uint32_t line_bytes; /* digits of the chunk size so far (bounded) */
 	uint32_t overhead;   /* octets of chunk extensions that no payload has paid for (bounded) */
+	/* Names, between commas, of trailer fields that are for this hop only (sn_h1_hop_names);
+	 * the owner's to set behind init, and to keep. */
+	struct sn_slice hop_names;
 };
 
+/* Appends to @out what the Connection fields of a parsed head name besides what they always may
+ * ("close", "te" ...), each name behind a comma. Returns 0, -SN_ENOMEM or -SN_ETOOBIG. */
+int sn_h1_hop_names(const struct sn_headers *head, struct sn_buf *out);
 void sn_h1_body_init(struct sn_h1_body *b, enum sn_framing framing, uint64_t content_length);
 
 /* Looks at the start of @in; *ret_payload is the next run of payload (may be empty), borrowed.
@@ -64,10 +72,10 @@ ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_sl
 
 /* Parses the trailer section at the start of @in, once b->at_trailers; as strict as about a head,
  * at most 8 KiB and SN_TRAILERS_MAX fields (or hs->cap). *scanned: as of sn_h1_parse_request. hs->v
- * and .cap are the caller's; the slices borrow from @in. Fields that sn_trailer_allowed refuses are
- * flagged SN_HDR_DROPPED; what a Connection field of the head named is not looked for. Returns the
- * section's length, its empty line included (then b->done is set and at_trailers cleared);
- * -SN_EMORE; or -SN_EPROTO, for good. */
+ * and .cap are the caller's; the slices borrow from @in. Fields that sn_trailer_allowed refuses,
+ * and those in b->hop_names, are flagged SN_HDR_DROPPED. Returns the section's length, its empty
+ * line included (then b->done is set and at_trailers cleared); -SN_EMORE; or -SN_EPROTO, for good.
+ */
 int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body *b,
 			 struct sn_headers *hs);
 

@@ -42,6 +42,7 @@ void sn_h1_body_init(struct sn_h1_body *b, enum sn_framing framing, uint64_t con
 		.framing = framing,
 		.left = framing == SN_FRAMING_LENGTH ? content_length : 0,
 		.state = SIZE_FIRST,
+		.hop_names = sn_slice("", 0),
 	};
 	b->done =
 		framing == SN_FRAMING_NONE || (framing == SN_FRAMING_LENGTH && content_length == 0);
@@ -216,6 +217,39 @@ ptrdiff_t sn_h1_body_feed(struct sn_h1_body *b, struct sn_slice in, struct sn_sl
 	}
 }
 
+int sn_h1_hop_names(const struct sn_headers *head, struct sn_buf *out)
+{
+	for (uint32_t i = 0; i < head->n; i++) {
+		struct sn_slice rest = head->v[i].value;
+
+		if (head->v[i].id != SN_HDR_CONNECTION)
+			continue;
+		while (rest.n > 0) {
+			struct sn_slice name = sn_slice_trim(sn_slice_cut(&rest, ','));
+			int rc;
+
+			if (name.n == 0 || SN_IEQ_LIT(name, "close") ||
+			    SN_IEQ_LIT(name, "keep-alive") || SN_IEQ_LIT(name, "upgrade") ||
+			    SN_IEQ_LIT(name, "te"))
+				continue;
+			rc = sn_buf_putc(out, ',');
+			if (rc == 0)
+				rc = sn_buf_append(out, name.p, name.n);
+			if (rc != 0)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+static bool is_listed(struct sn_slice names, struct sn_slice name)
+{
+	while (names.n > 0)
+		if (sn_slice_ieq(sn_slice_cut(&names, ','), name))
+			return true;
+	return false;
+}
+
 int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body *b,
 			 struct sn_headers *hs)
 {
@@ -241,7 +275,8 @@ int sn_h1_parse_trailers(struct sn_slice in, size_t *scanned, struct sn_h1_body 
 	}
 	b->done = true;
 	for (uint32_t i = 0; i < hs->n; i++)
-		if (!sn_trailer_allowed((enum sn_hdr_id)hs->v[i].id, hs->v[i].name))
+		if (!sn_trailer_allowed((enum sn_hdr_id)hs->v[i].id, hs->v[i].name) ||
+		    is_listed(b->hop_names, hs->v[i].name))
 			hs->v[i].flags |= SN_HDR_DROPPED;
 	return (int)(c.p - in.p);
 }

@@ -118,6 +118,33 @@ def test_trailers(mesh, client, upstream):
 
 
 @all_pairs
+def test_trailers_that_the_connection_was_to_keep(mesh, client, upstream):
+    """What the Connection field of an HTTP/1 head names is for this hop, also behind the body; and only there."""
+    keep = [("Connection", "close, X-Hop,x-also"), ("Connection", "x-third")]
+    fields = [("x-sum", "1"), ("x-hop", "2"), ("X-Also", "3"), ("x-third", "4"), ("x-thirds", "5")]
+    passed = {"h1": [("x-sum", "1"), ("x-thirds", "5")], "h2": [(k.lower(), v) for k, v in fields]}
+
+    def sent(kind):
+        return fields if kind == "h1" else passed["h2"]
+
+    def script(ex):
+        ex.body = ex.rest()
+        ex.respond(200, keep if upstream == "h1" else [])
+        ex.send(b"abc")
+        ex.finish(sent(upstream))
+
+    proxy, origin = mesh(upstream, script)
+    with connect(client, proxy.port) as c:
+        ex = c.open("POST", length="chunked", headers=keep if client == "h1" else [])
+        ex.send(b"up")
+        wait_for(lambda: origin.exchanges, "the head, which is not there any more when the trailers come")
+        ex.finish(sent(client))
+        assert ex.head().status == 200 and ex.rest() == b"abc"
+        assert ex.trailers == passed[upstream]
+    assert origin.exchanges[0].trailers == passed[client]
+
+
+@all_pairs
 def test_te_trailers_is_kept(mesh, client, upstream):
     proxy, origin = mesh(upstream)
     with connect(client, proxy.port) as c:

@@ -350,6 +350,40 @@ static void test_trailer_bounds(void **state)
 	assert_int_equal(sn_h1_parse_trailers(SN_SLICE("\r\n"), &scanned, &b, &hs), -SN_EPROTO);
 }
 
+static void test_trailers_for_this_hop(void **state)
+{
+	struct sn_header head[] = {
+		{SN_SLICE("X-Hop"), SN_SLICE("x-value"), SN_HDR_OTHER, SN_HDR_HOP},
+		{SN_SLICE("Connection"), SN_SLICE("close, X-Hop ,,te"), SN_HDR_CONNECTION, 0},
+		{SN_SLICE("Connection"), SN_SLICE("keep-alive,Upgrade"), SN_HDR_CONNECTION, 0},
+		{SN_SLICE("connection"), SN_SLICE("b"), SN_HDR_CONNECTION, 0}};
+	struct sn_headers none = {head, 1, 1}, all = {head, 4, 4};
+	struct sn_header fields[8];
+	struct sn_headers hs = {fields, 0, 8};
+	struct sn_slice in = SN_SLICE("x-hop: 1\r\nx-hops: 2\r\nB: 3\r\nclosed: 4\r\n\r\n"), run;
+	size_t scanned = 0;
+	struct sn_h1_body b;
+	struct sn_buf names, little;
+	char seen[100];
+
+	(void)state;
+	sn_buf_init(&names, 0);
+	sn_buf_init(&little, 3);
+	assert_int_equal(sn_h1_hop_names(&none, &names), 0);
+	assert_int_equal(sn_buf_len(&names), 0);
+	assert_int_equal(sn_h1_hop_names(&all, &little), -SN_ETOOBIG);
+	assert_int_equal(sn_h1_hop_names(&all, &names), 0);
+	assert_string_equal(sn_buf_cstr(&names), ",X-Hop,b");
+	sn_h1_body_init(&b, SN_FRAMING_CHUNKED, 0);
+	b.hop_names = sn_buf_slice(&names);
+	assert_int_equal(sn_h1_body_feed(&b, SN_SLICE("0\r\nx"), &run), 3);
+	assert_int_equal(sn_h1_parse_trailers(in, &scanned, &b, &hs), in.n);
+	print_trailers(&hs, seen, sizeof(seen));
+	assert_string_equal(seen, " x-hop=1? x-hops=2 B=3? closed=4");
+	sn_buf_done(&names);
+	sn_buf_done(&little);
+}
+
 static void test_chunk_head(void **state)
 {
 	char head[20];
@@ -368,9 +402,13 @@ static void test_chunk_head(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chunked_good),   cmocka_unit_test(test_chunked_bad),
-		cmocka_unit_test(test_other_framings), cmocka_unit_test(test_eof),
-		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_trailer_bounds),
+		cmocka_unit_test(test_chunked_good),
+		cmocka_unit_test(test_chunked_bad),
+		cmocka_unit_test(test_other_framings),
+		cmocka_unit_test(test_eof),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_trailer_bounds),
+		cmocka_unit_test(test_trailers_for_this_hop),
 		cmocka_unit_test(test_chunk_head),
 	};
 
