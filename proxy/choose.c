@@ -139,7 +139,7 @@ static struct sn_cluster *cluster_of(struct sn_exchange *x)
 		return slot->cluster;
 	if (x->snap != x->w->snap)
 		svc = sn_snapshot_by_name(x->w->snap, sn_slice_cstr(svc->name));
-	c = svc ? sn_worker_cluster(x->w, svc, x->port) : NULL;
+	c = svc ? sn_worker_cluster(x->w, svc, x->port, sn_conn_dir(x->c)) : NULL;
 	if (slot) {
 		slot->cluster = c;
 		slot->port = x->port;
@@ -222,7 +222,7 @@ static bool choose_in_service(struct sn_exchange *x)
 bool sn_choose_endpoint(struct sn_exchange *x)
 {
 	if (!x->svc)
-		x->peer = sn_worker_direct(x->w, &x->direct);
+		x->peer = sn_worker_direct(x->w, &x->direct, x->stats ? &x->stats->dst : NULL);
 	else if (!choose_in_service(x))
 		return false;
 	if (!x->peer) {

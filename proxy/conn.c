@@ -23,22 +23,50 @@ static void free_conn(struct sn_task *t)
 	free(c);
 }
 
-int sn_conn_count_bytes(const struct sn_conn *c, struct sn_stats *into)
+static struct sn_stats_tcp *tcp_of(const struct sn_conn *c)
 {
-	const struct sn_stats_block *own = c->tcp_stats;
+	return c->tcp_stats ? &c->tcp_stats->tcp : &c->w->stats.tcp[sn_conn_dir(c)];
+}
+
+void sn_conn_decided(struct sn_conn *c)
+{
+	if (c->decided)
+		return;
+	c->decided = true;
+	tcp_of(c)->opened++;
+}
+
+/* Before it is decided nothing that only grows is told: it might be somebody else's then. */
+int sn_conn_show(const struct sn_conn *c, struct sn_stats *copy)
+{
+	const struct sn_stats_block *own = c->decided ? c->tcp_stats : NULL;
+	size_t dir = sn_conn_dir(c);
 	struct sn_stats_block *b;
 
 	if (!own) {
-		into->rx_bytes[sn_conn_dir(c)] += c->d.rx_bytes;
-		into->tx_bytes[sn_conn_dir(c)] += c->d.tx_bytes;
+		copy->tcp[dir].now++;
+		copy->rx_bytes[dir] += c->decided ? c->d.rx_bytes : 0;
+		copy->tx_bytes[dir] += c->decided ? c->d.tx_bytes : 0;
 		return 0;
 	}
-	b = sn_stats_block(into, own->direction, own->service, own->route, own->rule, own->backend);
+	b = sn_stats_block(copy, own->direction, own->service, own->route, own->rule, own->backend);
 	if (!b)
 		return -SN_ENOMEM;
+	b->tcp.now++;
 	b->tcp_rx += c->d.rx_bytes;
 	b->tcp_tx += c->d.tx_bytes;
 	return 0;
+}
+
+static void count_end(struct sn_conn *c)
+{
+	struct sn_stats *s = &c->w->stats;
+	size_t dir = sn_conn_dir(c);
+
+	sn_conn_decided(c);
+	tcp_of(c)->closed++;
+	*(c->tcp_stats ? &c->tcp_stats->tcp_rx : &s->rx_bytes[dir]) += c->d.rx_bytes;
+	*(c->tcp_stats ? &c->tcp_stats->tcp_tx : &s->tx_bytes[dir]) += c->d.tx_bytes;
 }
 
 void sn_conn_close(struct sn_conn *c, bool reset)
@@ -56,8 +84,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	sn_loop_turn_end_cancel(w->loop, &c->flush);
 	sn_input_drop(&c->in, w->loop);
 	sn_loop_timer_cancel(w->loop, &c->timer);
-	w->stats.tcp_close[sn_conn_dir(c)]++;
-	(void)sn_conn_count_bytes(c, &w->stats);
+	count_end(c);
 	sn_stream_close(&c->d, reset);
 	sn_list_del(&c->link);
 	w->n_lingering -= c->lingering;
@@ -374,7 +401,6 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	sn_timer_init(&c->timer, on_timer);
 	sn_list_push_back(&w->connections, &c->link);
 	sn_trim_note(&w->trim, ++w->n_connections);
-	w->stats.tcp_open[sn_conn_dir(c)]++;
 	if (c->conf->transparent &&
 	    (sn_origdst_get(fd, &c->dst) || sn_worker_listens_at(w, &c->dst)))
 		c->dst.family = 0;

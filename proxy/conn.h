@@ -50,6 +50,7 @@ struct sn_conn {
 	bool silent_dial;		  /* u was dialled for a client that had said nothing */
 	bool got_request;		  /* at least one head has been parsed */
 	bool parsing;			  /* down_h1's loop over heads is running */
+	bool decided;			  /* counted as opened */
 	bool lingering; /* CLOSING, and all is written: only what the client still sends is awaited
 			 */
 };
@@ -68,8 +69,10 @@ void sn_conn_close(struct sn_conn *c, bool reset);
 void sn_conn_end(struct sn_conn *c, bool linger);
 /* The process wants to end: closes if idle, else after the current request. @force: now. */
 void sn_conn_wind_up(struct sn_conn *c, bool force);
-/* Adds its bytes so far to @into. */
-int sn_conn_count_bytes(const struct sn_conn *c, struct sn_stats *into);
+/* It is known whether it is relayed (c->tcp_stats), and so to whom it counts. */
+void sn_conn_decided(struct sn_conn *c);
+/* Adds it, and its bytes so far, to a copy of the statistics. Returns 0 or -SN_ENOMEM. */
+int sn_conn_show(const struct sn_conn *c, struct sn_stats *copy);
 /* The client's stream has something. */
 void sn_conn_event(struct sn_conn *c, unsigned events);
 /* Readiness went off: what comes in is asked to go elsewhere. */

@@ -250,6 +250,7 @@ void sn_down_h1_begin(struct sn_conn *c)
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
 	sn_timer_init(&c->timer, on_timer);
 	c->state = SN_CONN_HEAD;
+	sn_conn_decided(c);
 	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
 	next_request(c);
 }

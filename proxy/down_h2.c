@@ -497,6 +497,7 @@ void sn_down_h2_begin(struct sn_conn *c)
 	h->c = c;
 	c->h2 = h;
 	c->state = SN_CONN_H2;
+	sn_conn_decided(c);
 	sn_list_init(&h->exchanges);
 	sn_timer_init(&h->bye, on_bye);
 	sn_loop_timer_cancel(c->w->loop, &c->timer);

@@ -135,6 +135,13 @@ int sn_stats_add_gate(struct sn_stats *s, const char *service, const struct sn_s
 	return 0;
 }
 
+static void add_tcp(struct sn_stats_tcp *into, const struct sn_stats_tcp *from)
+{
+	into->opened += from->opened;
+	into->closed += from->closed;
+	into->now += from->now;
+}
+
 int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 {
 	struct sn_map_entry *e;
@@ -154,6 +161,9 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 		to->budget_over += b->budget_over;
 		to->tcp_rx += b->tcp_rx;
 		to->tcp_tx += b->tcp_tx;
+		add_tcp(&to->tcp, &b->tcp);
+		to->dst.opened += b->dst.opened;
+		to->dst.closed += b->dst.closed;
 		for (i = 0; i < b->n_codes; i++) {
 			struct sn_stats_code *c = code_of(to, b->codes[i].status, b->codes[i].grpc);
 
@@ -169,8 +179,7 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 	for (i = 0; i < SN_REFUSE_COUNT; i++)
 		into->refused[i] += from->refused[i];
 	for (i = 0; i < 2; i++) {
-		into->tcp_open[i] += from->tcp_open[i];
-		into->tcp_close[i] += from->tcp_close[i];
+		add_tcp(&into->tcp[i], &from->tcp[i]);
 		into->rx_bytes[i] += from->rx_bytes[i];
 		into->tx_bytes[i] += from->tx_bytes[i];
 		into->relayed[i] += from->relayed[i];
@@ -349,9 +358,45 @@ static void render_gates(const struct sn_stats *s, struct sn_buf *out)
 			    families[i].offset);
 }
 
+enum tcp_what { TCP_OPENED, TCP_CLOSED, TCP_NOW };
+
+static uint64_t tcp_value(const struct sn_stats_tcp *t, enum tcp_what what)
+{
+	return what == TCP_OPENED ? t->opened : what == TCP_CLOSED ? t->closed : t->now;
+}
+
+/* Both ends as Linkerd has them: "src" are connections that were accepted, "dst" those that were
+ * made. */
+static void render_tcp(const struct sn_stats *s, struct sn_buf *out, const char *name,
+		       const char *type, const char *help, enum tcp_what what)
+{
+	static const char *const directions[] = {"outbound", "inbound"};
+	struct sn_map_entry *e;
+	size_t i;
+
+	sn_metrics_family(out, name, type, help);
+	for (i = 0; i < 2; i++) {
+		struct sn_metrics_label l[] = {{"direction", directions[i]}, {"peer", "src"}};
+
+		sn_metrics_u64(out, name, l, 2, tcp_value(&s->tcp[i], what));
+	}
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+		struct sn_stats_tcp dst = {b->dst.opened, b->dst.closed,
+					   b->dst.opened - b->dst.closed};
+		struct sn_metrics_label l[] = {
+			{"direction", b->direction}, {"peer", "src"}, {"dst_service", b->service}};
+
+		if (b->tcp.opened || b->tcp.now)
+			sn_metrics_u64(out, name, l, 3, tcp_value(&b->tcp, what));
+		l[1].value = "dst";
+		if (dst.opened)
+			sn_metrics_u64(out, name, l, 3, tcp_value(&dst, what));
+	}
+}
+
 void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 {
-	uint64_t open[2] = {s->tcp_open[0] - s->tcp_close[0], s->tcp_open[1] - s->tcp_close[1]};
 	size_t i;
 
 	render_blocks(s, out);
@@ -364,9 +409,10 @@ void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 
 		sn_metrics_u64(out, "sennit_refused_total", &l, 1, s->refused[i]);
 	}
-	by_direction(out, "tcp_open_total", "counter", "Connections accepted.", s->tcp_open);
-	by_direction(out, "tcp_close_total", "counter", "Connections closed.", s->tcp_close);
-	by_direction(out, "tcp_open_connections", "gauge", "Connections open now.", open);
+	render_tcp(s, out, "tcp_open_total", "counter", "Connections accepted and made.",
+		   TCP_OPENED);
+	render_tcp(s, out, "tcp_close_total", "counter", "Connections closed.", TCP_CLOSED);
+	render_tcp(s, out, "tcp_open_connections", "gauge", "Connections open now.", TCP_NOW);
 	render_bytes(s, out, "tcp_read_bytes_total", "Bytes read from clients.", s->rx_bytes,
 		     false);
 	render_bytes(s, out, "tcp_write_bytes_total", "Bytes written to clients.", s->tx_bytes,

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/metrics.h"
+#include "net/stream.h"
 
 /* Responses of one outcome. */
 struct sn_stats_code {
@@ -18,13 +19,22 @@ struct sn_stats_code {
 	uint64_t n;
 };
 
+/* Accepted connections. Which service one of them is for shows only when its client has spoken, so
+ * it counts as opened from then on, or when it closes; `now` is counted when a copy is made, and
+ * holds those too that have not spoken yet. */
+struct sn_stats_tcp {
+	uint64_t opened, closed, now;
+};
+
 /* Requests of one (direction, service, route, rule, backend). */
 struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
 	uint64_t requests;
 	uint64_t retried, retried_well;	    /* further tries; requests that they saved */
 	uint64_t retries_over, budget_over; /* that were not made: attempts, the budget */
-	uint64_t tcp_rx, tcp_tx;	    /* of connections that are relayed as bytes */
+	uint64_t tcp_rx, tcp_tx;     /* of connections that are relayed as bytes */
+	struct sn_stats_tcp tcp;     /* these connections */
+	struct sn_stream_count dst;  /* those to the service: of relays, and of its pools */
 	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
 	uint32_t n_codes, cap_codes, recent;
 	struct sn_histo latency;
@@ -64,8 +74,9 @@ struct sn_stats {
 	struct sn_map blocks; /* key -> struct sn_stats_block, owned */
 	struct sn_map gates;  /* service -> struct sn_stats_gate, owned; only in a copy */
 	uint64_t refused[SN_REFUSE_COUNT];
-	uint64_t tcp_open[2], tcp_close[2]; /* by direction */
-	uint64_t rx_bytes[2], tx_bytes[2];  /* of accepted connections */
+	/* of accepted connections that are not relayed, by direction */
+	struct sn_stats_tcp tcp[2];
+	uint64_t rx_bytes[2], tx_bytes[2];
 	uint64_t accept_paused;
 	uint64_t regex_limited; /* expressions of routes that were given up */
 	uint64_t relayed[2];

@@ -56,7 +56,7 @@ void sn_tcp_undial(struct sn_conn *c)
 		return;
 	u = up(c->u);
 	end_endpoint(u, SN_TRY_CANCELLED);
-	if (c->state == SN_CONN_SNIFF)
+	if (c->state == SN_CONN_SNIFF && c->silent_dial)
 		c->tcp_stats = NULL; /* it may be HTTP after all */
 	sn_stream_close(&u->s, c->state == SN_CONN_SNIFF);
 	sn_loop_defer(c->w->loop, &u->release, free_upstream);
@@ -80,6 +80,7 @@ static void on_relay_end(struct sn_relay *r, void *arg, int code, uint64_t a_to_
 static void start_relay(struct sn_conn *c)
 {
 	c->state = SN_CONN_RELAY;
+	sn_conn_decided(c);
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
 	c->relay = sn_relay_start(&c->d, c->u, sn_input_slice(&c->in), c->w->timeouts.opaque_idle,
 				  on_relay_end, c);
@@ -124,6 +125,7 @@ static int dial(struct sn_conn *c, const struct sn_addr *to, struct sn_cluster *
 		free(u);
 		return -SN_ESYS;
 	}
+	u->s.count = c->tcp_stats ? &c->tcp_stats->dst : NULL;
 	c->u = &u->s;
 	return 0;
 }
@@ -166,7 +168,7 @@ static bool dial_target(struct sn_conn *c)
 		give_up(c, SN_REFUSE_CONNECT, "no descriptor for the connection");
 		return false;
 	}
-	cluster = sn_worker_cluster(c->w, t.svc, t.port);
+	cluster = sn_worker_cluster(c->w, t.svc, t.port, sn_conn_dir(c));
 	e = cluster ? sn_balance_pick(cluster->balance, &ask, &why) : NULL;
 	if (!e) {
 		give_up(c, SN_REFUSE_NO_ENDPOINTS,

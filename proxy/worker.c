@@ -358,7 +358,7 @@ static void balance_settings(struct sn_worker *w, const struct sn_service *svc,
 }
 
 static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_service *svc,
-				      struct sn_slice key)
+				      struct sn_slice key, bool inbound)
 {
 	struct sn_cluster *c = calloc(1, sizeof(*c));
 	struct sn_balance_settings s;
@@ -374,11 +374,13 @@ static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_servi
 		return NULL;
 	}
 	sn_balance_on_gone(c->balance, endpoint_gone, w);
+	c->stats = sn_stats_block(&w->stats, inbound ? "inbound" : "outbound", svc->name, "", "",
+				  svc->name);
 	return c;
 }
 
 struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
-				     uint16_t port)
+				     uint16_t port, bool inbound)
 {
 	char text[300];
 	int n = snprintf(text, sizeof(text), "%s\n%u", svc->name, port);
@@ -387,7 +389,7 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 	struct sn_balance_settings s;
 
 	if (!c)
-		c = new_cluster(w, svc, key);
+		c = new_cluster(w, svc, key, inbound);
 	if (!c || c->generation == w->snap->generation)
 		return c;
 	c->settings = (struct sn_pool_settings){
@@ -396,6 +398,7 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 		.max_connections = svc->policy.max_connections,
 		.max_pending = svc->policy.max_pending,
 		.cluster_address = svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES,
+		.count = c->stats ? &c->stats->dst : NULL,
 	};
 	balance_settings(w, svc, &s);
 	if (sn_balance_configure(c->balance, &s, sn_loop_now_ns(w->loop)) || fill(c, svc, port))
@@ -471,7 +474,8 @@ struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e)
 	return e->user;
 }
 
-struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to)
+struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to,
+				 struct sn_stream_count *count)
 {
 	struct sn_slice key = sn_slice((const char *)to, sizeof(*to));
 	struct sn_peer *p = sn_map_find(&w->direct, key);
@@ -479,7 +483,8 @@ struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to)
 					      .connect_timeout_ms = w->timeouts.connect,
 					      .max_connections = 10000,
 					      .max_pending = 0,
-					      .cluster_address = true}};
+					      .cluster_address = true,
+					      .count = count}};
 
 	if (p)
 		return p;

@@ -24,6 +24,7 @@ struct sn_cluster {
 	struct sn_balance *balance;
 	struct sn_worker *worker;
 	struct sn_pool_settings settings;
+	struct sn_stats_block *stats; /* of the service: its pools' connections. NULL: no memory */
 	uint64_t generation; /* of the snapshot that it was last filled from */
 };
 
@@ -108,9 +109,10 @@ void sn_worker_free(struct sn_worker *w);
 
 /* --- for the connections (worker's thread) --- */
 
-/* The cluster of @svc at @port, filled from the current snapshot; NULL when out of memory. */
+/* The cluster of @svc at @port, filled from the current snapshot; NULL when out of memory. Both
+ * directions share it; its connections count for that of the first one who asks: @inbound. */
 struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_service *svc,
-				     uint16_t port);
+				     uint16_t port, bool inbound);
 /* The gate of @svc (NULL: of original destinations), as the current snapshot says; NULL when out of
  * memory. */
 struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc);
@@ -119,8 +121,9 @@ struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_servic
 				     const struct sn_rule *rule);
 /* The connections to an endpoint of @c (made on first use). */
 struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e);
-/* Those to an original destination. */
-struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to);
+/* Those to an original destination. @count: of a new one's connections, or NULL. */
+struct sn_peer *sn_worker_direct(struct sn_worker *w, const struct sn_addr *to,
+				 struct sn_stream_count *count);
 /* The service that a listener is pinned to; NULL: it is not, or the service is gone. */
 const struct sn_service *sn_listen_pinned(struct sn_listen *l);
 /* limits.memory is reached: no new work. Looks at most every 10 ms, closer to it every ms. */

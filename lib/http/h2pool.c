@@ -340,6 +340,7 @@ static int dial(struct sn_h2pool *p)
 		free(l);
 		return rc;
 	}
+	l->s.count = p->set.pool.count;
 	sn_list_push_back(&p->links, &l->all);
 	p->n_links++;
 	p->n_coming++;

@@ -157,6 +157,7 @@ static int dial_now(struct sn_pool *p, struct sn_waiter *w)
 		free(u);
 		return rc;
 	}
+	u->s.count = p->set.count;
 	u->connecting_for = w;
 	u->lent = true;
 	u->n_requests = 1;

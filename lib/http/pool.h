@@ -16,7 +16,9 @@ struct sn_pool_settings {
 	uint64_t connect_timeout_ms;
 	uint32_t max_connections;
 	uint32_t max_pending;
-	bool cluster_address; /* retire after 10 s +-20% or 1,000 requests */
+	bool cluster_address;	       /* retire after 10 s +-20% or 1,000 requests */
+	struct sn_stream_count *count; /* of connections made from now on; NULL, or borrowed until
+					  the last of them has ended */
 };
 
 struct sn_pool;

@@ -68,6 +68,9 @@ static void on_io(struct sn_io *io, uint32_t events)
 		s->connecting = false;
 		sn_loop_timer_cancel(s->loop, &s->connect_timer);
 		s->may_write = true;
+		s->counted = s->count != NULL;
+		if (s->counted)
+			s->count->opened++;
 		out = SN_STREAM_CONNECTED;
 	}
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -442,6 +445,8 @@ void sn_stream_close(struct sn_stream *s, bool reset)
 	if (s->closed)
 		return;
 	s->closed = true;
+	if (s->counted)
+		s->count->closed++;
 	sn_tls_free(s->tls, !reset && !s->write_shut && !s->connecting);
 	s->tls = NULL;
 	s->connecting = false;

@@ -34,6 +34,11 @@ enum sn_stream_event {
 /* @events: set of enum sn_stream_event. The owner may close the stream in it. */
 typedef void (*sn_stream_cb)(struct sn_stream *s, unsigned events);
 
+/* How many connections of somebody's were made, and how many of those have ended. */
+struct sn_stream_count {
+	uint64_t opened, closed;
+};
+
 struct sn_stream {
 	struct sn_io io;
 	struct sn_loop *loop;
@@ -52,6 +57,9 @@ struct sn_stream {
 	bool may_write;
 	int error; /* errno of the failure */
 	uint64_t rx_bytes, tx_bytes;
+	/* Set behind sn_stream_connect: counts it once it is connected, and its close. Borrowed. */
+	struct sn_stream_count *count;
+	bool counted;
 };
 
 /* Adopts a connected, non-blocking @fd (sets TCP_NODELAY and keepalive) and registers it; @fd is

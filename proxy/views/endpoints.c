@@ -243,7 +243,7 @@ static void explain_endpoints(struct explain *x, const struct sn_service *svc, u
 {
 	struct sn_arena *a = &x->q->arena;
 	struct sn_val *one = sn_val_new(a, SN_VAL_MAP), *list = sn_val_new(a, SN_VAL_LIST);
-	struct sn_cluster *c = sn_worker_cluster(x->w, svc, port);
+	struct sn_cluster *c = sn_worker_cluster(x->w, svc, port, false);
 	struct sn_balance_ask ask = {.now_ns = sn_loop_now_ns(x->w->loop)};
 	struct sn_addr nobody = {0};
 	struct sn_balance_why why;

@@ -222,7 +222,10 @@ class Proxy(Process):
         return {k: float(v) for k, v in lines}
 
     def metric(self, name, **labels):
-        """Sum of a metric's series whose labels include the given ones."""
+        """Sum of a metric's series whose labels include the given ones. Of TCP connections those that it accepted,
+        unless `peer` says otherwise."""
+        if name.startswith(("tcp_open_", "tcp_close_")):
+            labels = {"peer": "src", **labels}
         wanted = [f'{k}="{v}"' for k, v in labels.items()]
         return sum(v for k, v in self.metrics().items()
                    if k.split("{")[0] == name and all(w in k for w in wanted))

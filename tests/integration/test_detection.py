@@ -490,3 +490,49 @@ def test_http_and_bytes_on_one_detect_port(pod):
 def test_http_on_an_opaque_port_is_bytes(pod):
     with At(pod.peer, 8001, http_or_wait), dial(pod, 8001) as c:
         assert c.request().body == b"-"
+
+
+def tcp(proxy, what, **labels):
+    return {k: proxy.metric(f"tcp_{k}", **labels) for k in ("open_total", "close_total", "open_connections")} == dict(
+        zip(("open_total", "close_total", "open_connections"), what))
+
+
+def test_connections_are_counted_by_service(start_proxy):
+    """Relayed ones on both sides, from when it is known that they are; those of a connection refused by nobody there on
+    one."""
+    with Origin(lambda conn, _: conn.closed()) as origin:
+        proxy = start_proxy([service("web", [origin.address])], edit=pinned("detect"), timeouts={"detectDial": "1m"})
+        with proxy.client() as c:
+            wait_for(lambda: proxy.metric("tcp_open_connections") == 1, "the connection")
+            assert tcp(proxy, (0, 0, 0), dst_service="web") and proxy.metric("tcp_open_total") == 0
+            c.send(BANNER)
+            wait_for(lambda: origin.received, "the relay")
+            for peer in ("src", "dst"):
+                assert tcp(proxy, (1, 0, 1), dst_service="web", direction="outbound", peer=peer), proxy.metrics()
+            assert proxy.metric("tcp_open_connections") == 1 and proxy.metric("tcp_open_total") == 1
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the end")
+        for peer in ("src", "dst"):
+            assert tcp(proxy, (1, 1, 0), dst_service="web", peer=peer), proxy.metrics()
+        origin.close()
+        with proxy.client() as c:
+            c.send(BANNER)
+            c.closed()
+        assert tcp(proxy, (2, 2, 0), dst_service="web") and tcp(proxy, (1, 1, 0), dst_service="web", peer="dst")
+
+
+@pytest.mark.parametrize("kind", ["http1", pytest.param("http2", marks=needs_http2)])
+def test_connections_of_pools_are_counted_by_service(start_proxy, kind):
+    """By the service that they lead to, which a route has chosen; the accepted one is for any of them."""
+    with (Origin() if kind == "http1" else H2Origin()) as origin:
+        front = {"name": "web", "hosts": ["web"], "routes": [
+            {"name": "all", "rules": [{"name": "all", "backendRefs": [{"name": "back", "port": 80}]}]}]}
+        back = service("back", [origin.address], policy={"connections": {"idleTimeout": "300ms"}})
+        back["ports"][0]["protocol"] = "http" if kind == "http1" else "http2"
+        proxy = start_proxy([front, back])
+        with proxy.client() as c:
+            for _ in range(3):
+                assert c.request().status == 200
+            assert proxy.metric("tcp_open_total", peer="dst", dst_service="back", direction="outbound") == 1
+            assert proxy.metric("tcp_open_total", peer="dst") == 1 and proxy.metric("tcp_open_total", dst_service="web") == 0
+            assert proxy.metric("tcp_open_total") == proxy.metric("tcp_open_connections") == 1
+            wait_for(lambda: tcp(proxy, (1, 1, 0), peer="dst", dst_service="back"), "the pool's connection to close")

@@ -112,8 +112,10 @@ static void test_the_workers_are_added_up(void **state)
 	sn_stats_response(b, 200, -1, 1);
 	sn_stats_response(b, 503, -1, 1);
 	s.refused[SN_REFUSE_LOOP] = 2;
-	s.tcp_open[1] = 5;
-	s.tcp_close[1] = 4;
+	s.tcp[1].opened = 5;
+	s.tcp[1].closed = 4;
+	b->tcp = (struct sn_stats_tcp){.opened = 3, .closed = 2, .now = 1};
+	b->dst = (struct sn_stream_count){.opened = 6, .closed = 5};
 	assert_int_equal(sn_stats_add(&sum, &s), 0);
 	sn_stats_response(b, 200, -1, 1);
 	assert_int_equal(sn_stats_add(&sum, &s), 0);
@@ -123,10 +125,17 @@ static void test_the_workers_are_added_up(void **state)
 	assert_int_equal(count(b, 503, -1), 2);
 	assert_int_equal(b->latency.count, 5);
 	assert_int_equal(sum.refused[SN_REFUSE_LOOP], 4);
-	assert_int_equal(sum.tcp_open[1], 10);
+	assert_int_equal(sum.tcp[1].opened, 10);
+	assert_int_equal(b->tcp.opened, 6);
+	assert_int_equal(b->tcp.closed, 4);
+	assert_int_equal(b->tcp.now, 2);
+	assert_int_equal(b->dst.opened, 12);
+	assert_int_equal(b->dst.closed, 10);
 	sn_stats_done(&sum);
 }
 
+#define SRC "{direction=\"outbound\",peer=\"src\""
+#define DST "{direction=\"outbound\",peer=\"dst\""
 #define LABELS                                                                                     \
 	"{direction=\"outbound\",dst_service=\"web\",route_name=\"r\",rule_name=\"rule\","         \
 	"backend_name=\"web-v2\""
@@ -164,10 +173,18 @@ static void test_labels(void **state)
 	block(&s)->requests = 9;
 	assert_shown("request_total" LABELS "} 9\n", true);
 	assert_shown("response_latency_ms_count" LABELS "} 7\n", true);
-	s.tcp_open[0] = 3;
-	s.tcp_close[0] = 1;
-	assert_shown("tcp_open_connections{direction=\"outbound\"} 2\n", true);
-	assert_shown("tcp_open_connections{direction=\"inbound\"} 0\n", true);
+	s.tcp[0] = (struct sn_stats_tcp){.opened = 3, .closed = 1, .now = 2};
+	assert_shown("tcp_open_total" SRC "} 3\n", true);
+	assert_shown("tcp_close_total" SRC "} 1\n", true);
+	assert_shown("tcp_open_connections" SRC "} 2\n", true);
+	assert_shown("tcp_open_connections{direction=\"inbound\",peer=\"src\"} 0\n", true);
+	assert_shown("dst_service=\"web\"} 0\n", false); /* nothing of it yet */
+	block(&s)->tcp.now = 1;
+	block(&s)->dst = (struct sn_stream_count){.opened = 7, .closed = 5};
+	assert_shown("tcp_open_connections" SRC ",dst_service=\"web\"} 1\n", true);
+	assert_shown("tcp_open_total" DST ",dst_service=\"web\"} 7\n", true);
+	assert_shown("tcp_close_total" DST ",dst_service=\"web\"} 5\n", true);
+	assert_shown("tcp_open_connections" DST ",dst_service=\"web\"} 2\n", true);
 }
 
 static void test_every_refusal_has_a_name(void **state)
