@@ -343,7 +343,9 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
 	    h2->rc == 0) {
 		h2->rc = -SN_EPROTO; /* nghttp2 found something by itself */
-		h2->failure = "protocol-error";
+		h2->failure = frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR
+				      ? "compression-error"
+				      : "protocol-error";
 	}
 	if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))

@@ -9,9 +9,11 @@
 #include "http/h2_fields.h"
 #include "http/h2_guard.h"
 #include "http/h2_mem.h"
+#include "http/h2_shrink.h"
 
 #define SN_H2__FRAME_HEAD 9
 #define SN_H2__MAGIC_BYTES 24 /* of the client's preface */
+#define SN_H2__PRIORITY_BYTES 5
 
 struct sn_h2__stream {
 	struct sn_h2_stream pub; /* first: the owner's pointer is ours */
@@ -65,6 +67,11 @@ struct sn_h2 {
 	size_t n_frame_head;
 	size_t payload_left;
 	struct sn_h2_frame_head frame;
+	bool in_block;	    /* the frame is part of a field section of several frames */
+	size_t prefix_left; /* octets of it before its part of the section, */
+	size_t padding;	    /* and behind that */
+	bool padding_due;   /* the first of the prefix tells */
+	struct sn_h2_shrink shrink;
 	uint8_t dependency[4]; /* of a PRIORITY frame */
 	size_t n_dependency;
 
@@ -134,6 +141,8 @@ void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s);
 void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id);
 /* @secret: it came as one that is never indexed. 0 or -SN_ENOMEM. */
 int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, bool secret);
+/* Whatever else it holds. */
+void sn_h2__section_too_big(struct sn_h2 *h2);
 /* 0 or -SN_ENOMEM. */
 int sn_h2__section_came(struct sn_h2 *h2, bool end_stream);
 void sn_h2__data_came(struct sn_h2 *h2, struct sn_h2__stream *s, struct sn_slice payload);

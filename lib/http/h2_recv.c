@@ -78,6 +78,12 @@ int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice va
 	return 0;
 }
 
+void sn_h2__section_too_big(struct sn_h2 *h2)
+{
+	if (h2->cur && !h2->section_bad)
+		h2->section->too_big = true;
+}
+
 /* 431, and a stop to what follows. */
 static int refuse_large(struct sn_h2 *h2, struct sn_h2__stream *s)
 {

@@ -67,6 +67,25 @@ static int check_dependency(struct sn_h2 *h2, struct sn_slice payload)
 	return 0;
 }
 
+/* A section in one frame holds no string that is too long for the library. */
+static void look_for_block(struct sn_h2 *h2)
+{
+	const struct sn_h2_frame_head *f = &h2->frame;
+	bool goes_on = !(f->flags & SN_H2_FLAG_END_HEADERS);
+
+	h2->prefix_left = h2->padding = 0;
+	h2->padding_due = false;
+	if (f->type == SN_H2_FRAME_HEADERS) {
+		h2->in_block = goes_on;
+		h2->padding_due = f->flags & SN_H2_FLAG_PADDED;
+		h2->prefix_left = f->flags & SN_H2_FLAG_PRIORITY ? SN_H2__PRIORITY_BYTES : 0;
+		h2->prefix_left += h2->padding_due;
+		sn_h2_shrink_begin(&h2->shrink);
+	} else if (f->type != SN_H2_FRAME_CONTINUATION) {
+		h2->in_block = false;
+	}
+}
+
 static int take_magic(struct sn_h2 *h2, struct sn_slice *in)
 {
 	size_t n = in->n < h2->magic_left ? in->n : h2->magic_left;
@@ -103,7 +122,9 @@ static int take_head(struct sn_h2 *h2, struct sn_slice *in)
 	if (rc != 0)
 		return rc;
 	h2->payload_left = h2->frame.length;
-	if (split || h2->payload_left == 0 || h2->frame.type == SN_H2_FRAME_PRIORITY)
+	look_for_block(h2);
+	if (split || h2->in_block || h2->payload_left == 0 ||
+	    h2->frame.type == SN_H2_FRAME_PRIORITY)
 		return sn_h2__give(h2, (const char *)h2->frame_head, SN_H2__FRAME_HEAD);
 	n = in->n < h2->payload_left ? in->n : h2->payload_left;
 	rc = sn_h2__give(h2, p, SN_H2__FRAME_HEAD + n);
@@ -113,10 +134,43 @@ static int take_head(struct sn_h2 *h2, struct sn_slice *in)
 	return rc;
 }
 
+/* The library has heard of the section's beginning before it gets any of it: so the prefix goes by
+ * itself. */
+static int take_block(struct sn_h2 *h2, struct sn_slice *in)
+{
+	size_t n = in->n < h2->payload_left ? in->n : h2->payload_left;
+	size_t left = h2->payload_left > h2->padding ? h2->payload_left - h2->padding : 0;
+	uint8_t piece[2048];
+	const char *p = in->p;
+
+	if (h2->prefix_left > 0) {
+		if (h2->padding_due)
+			h2->padding = (uint8_t)*p;
+		h2->padding_due = false;
+		n = n < h2->prefix_left ? n : h2->prefix_left;
+		h2->prefix_left -= n;
+	} else if (left > 0) {
+		n = n < left ? n : left;
+		n = n < sizeof(piece) ? n : sizeof(piece);
+		memcpy(piece, p, n);
+		sn_h2_shrink(&h2->shrink, piece, n);
+		p = (const char *)piece;
+		if (h2->shrink.hit)
+			sn_h2__section_too_big(h2);
+	}
+	h2->payload_left -= n;
+	in->p += n;
+	in->n -= n;
+	return sn_h2__give(h2, p, n);
+}
+
 static int take_payload(struct sn_h2 *h2, struct sn_slice *in)
 {
 	size_t n = in->n < h2->payload_left ? in->n : h2->payload_left;
 	int rc = 0;
+
+	if (h2->in_block)
+		return take_block(h2, in);
 
 	if (h2->frame.type == SN_H2_FRAME_PRIORITY)
 		rc = check_dependency(h2, sn_slice(in->p, n));

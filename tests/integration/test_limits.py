@@ -7,10 +7,13 @@ import resource
 import threading
 
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from exchange import Recording, all_pairs, connect, serve
 from harness import Client, Closed, LONG, SANITIZED, SLOW, pattern, service, wait_for, wait_until_still
-from http2 import S_MAX_STREAMS, S_WINDOW, H2Client, block, head_frames, needs_http2, request_fields, supported
+from http2 import (COMPRESSION_ERROR, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, S_MAX_STREAMS, S_WINDOW, H2Client,
+                   block, frame, head_frames, hpack_int, needs_http2, octets, request_fields, supported)
 
 STALLED_BYTES = (1 << 30) if LONG else (256 << 20)
 FLAT = 8 << 20
@@ -330,3 +333,106 @@ def test_pending_requests_are_bounded(start_proxy):
         assert all(ex.head().status == 200 for ex in asked)
         for c in clients:
             c.close()
+
+
+# --- a field that nghttp2 does not decode
+def string(text, huffman):
+    data = octets(text)
+    if huffman:
+        data = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(data)
+    return hpack_int(len(data), 7, 0x80 if huffman else 0) + data
+
+
+@needs_http2
+@pytest.mark.parametrize("part", ["name", "value", "both"])
+@pytest.mark.parametrize("size,huffman", [(65537, False), (70001, False), (66007, True)])
+def test_a_field_longer_than_64_kib(start_proxy, origin, part, size, huffman):
+    """431 on its stream whatever the limit is; the connection lives, others on it too, and the compression tables of both
+    ends agree on what such a field does to them, which is to empty them when it was to be kept."""
+    proxy = start_proxy([service("web", [origin.address])], limits={"headerBytes": "256KiB"})
+    text = "\xf9" * (size * 2 // 7) if huffman else "v" * size  # 28 bits each
+    field = string(text if part != "value" else "x-long", huffman) + string(text if part != "name" else "v", huffman)
+    base = request_fields()
+    with H2Client(proxy.port) as c:
+        waits = c.request("POST", end=False, headers=[("content-length", "3")])
+        s = c.stream()
+        c.send(head_frames(s.id, block(base) + block([("x-kept", "1")], indexed=True), end=True))
+        assert s.wait_over().status == 200
+        for i, (kind, padded, piece) in enumerate(((0, False, 1 << 20), (0, True, 1 << 20), (0x10, False, 997), (0x40, True, 1999))):
+            s = c.stream()
+            frames = head_frames(s.id, block(base) + bytes([kind]) + field + block([("x-behind", "2")]), end=True, split=16000)
+            if padded:  # its first frame once more, with padding and a priority
+                frames = frame(HEADERS, END_STREAM | PADDED | 0x20, s.id,
+                               bytes([200]) + bytes(5) + frames[9:9 + 16000] + bytes(200)) + frames[9 + 16000:]
+            with c.send_lock:  # the reader's own frames may not come in between
+                for at in range(0, len(frames), piece):
+                    c.sock.sendall(frames[at:at + piece])
+            assert s.wait_over().status == 431 and s.field("sennit-error") == "bad-request", s
+            assert proxy.refused("bad-request") == i + 1
+            s = c.stream()
+            c.send(head_frames(s.id, block(base) + b"\xbe", end=True))  # the newest entry of the table
+            if kind != 0x40:
+                assert s.wait_over().status == 200 and origin.requests[-1].get("x-kept") == "1"
+        assert c.closed() and c.goaway[1] == COMPRESSION_ERROR, c  # it is empty
+        assert not waits.over
+
+
+@needs_http2
+def test_the_table_behind_a_field_longer_than_64_kib(start_proxy, origin):
+    """It is filled again by what follows, at both ends."""
+    proxy = start_proxy([service("web", [origin.address])])
+    base = request_fields()
+    with H2Client(proxy.port) as c:
+        waits = c.request("POST", end=False, headers=[("content-length", "3")])
+        for i in range(5):
+            s = c.stream()
+            c.send(head_frames(s.id, block(base) + block([("x-long", "v" * 70000)], indexed=True), end=True))
+            assert s.wait_over().status == 431
+            s = c.stream()
+            c.send(head_frames(s.id, block(base) + block([("x-new", str(i))], indexed=True), end=True))
+            assert s.wait_over().status == 200
+            s = c.stream()
+            c.send(head_frames(s.id, block(base) + b"\xbe", end=True))
+            assert s.wait_over().status == 200 and origin.requests[-1].get("x-new") == str(i)
+        waits.send(b"abc", end=True)
+        assert waits.wait_over().status == 200
+
+
+@needs_http2
+def test_an_answer_with_a_field_longer_than_64_kib(mesh):
+    """502 for its request alone: the upstream's connection is used on, by one that was in flight as well."""
+    def script(ex):
+        if ex.target == "/slow":
+            go.wait(20 * SLOW)
+        serve(ex, headers=[("x-long", "v" * 70000)] if ex.target == "/long" else [])
+
+    go = threading.Event()
+    proxy, origin = mesh("h2", script, limits={"headerBytes": "256KiB"})
+    with connect("h2", proxy.port) as c:
+        slow = c.open(path="/slow")
+        for _ in range(3):
+            answer = c.open(path="/long").head()
+            assert answer.status == 502 and answer.get("sennit-error") == "upstream"
+            assert c.open(path="/short").head().status == 200
+        go.set()
+        assert slow.head().status == 200 and slow.rest() == b"ok\n"
+    assert len(origin.connections) == 1
+
+
+@needs_http2
+@pytest.mark.parametrize("what,code,reason,why", [
+    ("field", ENHANCE_YOUR_CALM, "flood", "continuation-flood"),
+    ("broken", COMPRESSION_ERROR, "bad-request", "compression-error")])
+def test_a_head_that_ends_the_connection(start_proxy, origin, what, code, reason, why):
+    """More than 9 frames of it, or nothing that can be decoded: said, counted and logged."""
+    proxy = start_proxy([service("web", [origin.address])])
+    with H2Client(proxy.port) as c:
+        waits = c.request("POST", end=False)
+        wait_for(lambda: origin.connections, "the other request")
+        s = c.stream()
+        c.send(head_frames(s.id, block(request_fields()) + (
+            b"\0" + string("x", False) + string("v" * 200000, False) if what == "field" else b"\xff" * 20), end=True))
+        assert c.closed() and c.goaway[1] == code and not waits.over
+        wait_for(lambda: origin.connections[0].ended, "the other request to be given up")
+    assert proxy.refused(reason) == 1
+    assert f"refused {reason}: listener outbound, client 127.0.0.1:" in proxy.log() and f": {why}" in proxy.log()
