@@ -46,7 +46,7 @@ static int copy_stats(struct sn_worker *w, struct sn_ask *a)
 	if (rc == 0)
 		rc = copy_gates(w, copy);
 	sn_list_each(&w->connections, at, next) if (rc == 0) rc =
-		sn_conn_count_bytes(sn_conn_of(at), copy);
+		sn_conn_show(sn_conn_of(at), copy);
 	return rc;
 }
 
