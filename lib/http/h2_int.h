@@ -21,6 +21,7 @@ struct sn_h2__stream {
 	struct sn_h2_fields head;
 	struct sn_buf send;	/* payload that waits */
 	struct sn_buf trailers; /* struct sn_h2__trailer, name, value; once more for each */
+	/* from here on of one message: zero in a stream that is free */
 	uint32_t n_trailers;
 	size_t low_mark;       /* `drained` is due when this much or less waits */
 	uint64_t length, got;  /* payload as declared, and so far */
