@@ -473,19 +473,13 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	return 0;
 }
 
-static struct sn_slice slice_of(nghttp2_rcbuf *rc)
-{
-	nghttp2_vec v = nghttp2_rcbuf_get_buf(rc);
-
-	return sn_slice((const char *)v.base, v.len);
-}
-
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name,
-		     nghttp2_rcbuf *value, uint8_t flags, void *user)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t n_name, const uint8_t *value, size_t n_value, uint8_t flags, void *user)
 {
 	(void)ng;
 	(void)frame;
-	return sn_h2__field_came(user, slice_of(name), slice_of(value),
+	return sn_h2__field_came(user, sn_slice((const char *)name, n_name),
+				 sn_slice((const char *)value, n_value),
 				 flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0
 		       ? 0
 		       : NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -655,7 +649,7 @@ static int make_session(struct sn_h2 *h2)
 
 	if (o && nghttp2_session_callbacks_new(&cb) == 0) {
 		nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-		nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
+		nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 		nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
 		nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
 		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);

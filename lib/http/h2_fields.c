@@ -3,8 +3,8 @@
  * so every octet is held to HTTP/1's rules here, where the request still has a stream of its own to
  * be refused on.
  *
- * Text: pseudo-header values one after the other, then the lines, then the empty line. Until finish
- * all slices are offsets (the text may move while it grows); finish makes them pointers. */
+ * Text: pseudo-header values one after the other, then the lines, then the empty line. All slices
+ * point into it; when it moves because it grows, which is rare, they are moved too. */
 #include "http/h2_fields.h"
 
 #include <stdlib.h>
@@ -28,16 +28,13 @@ enum seen {
 /* A set that held a large section gives its memory back before the next. */
 #define KEEP_TEXT_BYTES 8192
 #define KEEP_FIELDS 128
+/* At once what most heads need. */
+#define TEXT_BYTES 512
 
 static int refuse(struct sn_h2_fields *f, const char *reason)
 {
 	f->reason = reason;
 	return -SN_EPROTO;
-}
-
-static struct sn_slice at_offset(size_t offset, size_t n)
-{
-	return sn_slice((const char *)(uintptr_t)offset, n);
 }
 
 void sn_h2_fields_init(struct sn_h2_fields *f)
@@ -56,25 +53,20 @@ void sn_h2_fields_done(struct sn_h2_fields *f)
 void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint32_t max_bytes,
 			uint32_t max_count)
 {
-	struct sn_buf text = f->text;
-	struct sn_header *v = f->v;
-	uint32_t cap = f->cap;
-
-	if (text.cap > KEEP_TEXT_BYTES)
-		sn_buf_done(&text);
-	if (cap > KEEP_FIELDS) {
-		free(v);
-		v = NULL;
-		cap = 0;
+	if (f->text.cap > KEEP_TEXT_BYTES)
+		sn_buf_done(&f->text);
+	if (f->cap > KEEP_FIELDS) {
+		free(f->v);
+		f->v = NULL;
+		f->cap = 0;
 	}
-	sn_buf_reset(&text);
-	(void)sn_buf_reserve(&text, 512); /* at once what most need; a failure shows later */
-	*f = (struct sn_h2_fields){.section = section,
-				   .text = text,
-				   .v = v,
-				   .cap = cap,
-				   .max_bytes = max_bytes,
-				   .max_count = max_count};
+	sn_buf_reset(&f->text);
+	if (f->text.cap < TEXT_BYTES)
+		(void)sn_buf_reserve(&f->text, TEXT_BYTES); /* a failure shows later */
+	f->section = section;
+	f->max_bytes = max_bytes;
+	f->max_count = max_count;
+	memset(&f->n, 0, sizeof(*f) - offsetof(struct sn_h2_fields, n));
 }
 
 static int reserve_fields(struct sn_h2_fields *f, uint32_t n)
@@ -94,10 +86,90 @@ static int reserve_fields(struct sn_h2_fields *f, uint32_t n)
 	return 0;
 }
 
-static char *put(char *dst, const char *p, size_t n)
+static void move_slice(struct sn_slice *s, uintptr_t by)
 {
-	if (n > 0)
+	if (s->p)
+		s->p = (const char *)((uintptr_t)s->p + by);
+}
+
+/* Room for @n octets of text. */
+static int grow_text(struct sn_h2_fields *f, size_t n)
+{
+	struct sn_slice *const own[] = {&f->method,   &f->scheme, &f->authority, &f->path,
+					&f->protocol, &f->status, &f->host,	 &f->length};
+	uintptr_t was = (uintptr_t)f->text.data, by;
+
+	if (sn_buf_reserve(&f->text, n) != 0)
+		return -SN_ENOMEM;
+	by = (uintptr_t)f->text.data - was;
+	if (by == 0)
+		return 0;
+	for (size_t i = 0; i < SN_ARRAY_LEN(own); i++)
+		move_slice(own[i], by);
+	for (uint32_t i = 0; i < f->n; i++) {
+		move_slice(&f->v[i].name, by);
+		move_slice(&f->v[i].value, by);
+	}
+	return 0;
+}
+
+static inline int reserve_text(struct sn_h2_fields *f, size_t n)
+{
+	return f->text.cap - f->text.end >= n ? 0 : grow_text(f, n);
+}
+
+/* The text's end; behind reserve_text. */
+static char *text_end(const struct sn_h2_fields *f)
+{
+	return f->text.data + f->text.end;
+}
+
+static inline uint64_t word(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+static inline uint32_t half(const char *p)
+{
+	uint32_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+/* @n is at least 4 and at most 16. */
+static inline bool same(const char *a, const char *b, size_t n)
+{
+	if (n >= 8)
+		return word(a) == word(b) && word(a + n - 8) == word(b + n - 8);
+	return half(a) == half(b) && half(a + n - 4) == half(b + n - 4);
+}
+
+/* Most names and values are short: what takes a call to memcpy longer than two moves. */
+static inline char *put(char *dst, const char *p, size_t n)
+{
+	uint64_t a, b;
+	uint32_t c, d;
+
+	if (n > 16) {
 		memcpy(dst, p, n);
+	} else if (n >= 8) {
+		a = word(p);
+		b = word(p + n - 8);
+		memcpy(dst, &a, 8);
+		memcpy(dst + n - 8, &b, 8);
+	} else if (n >= 4) {
+		c = half(p);
+		d = half(p + n - 4);
+		memcpy(dst, &c, 4);
+		memcpy(dst + n - 4, &d, 4);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			dst[i] = p[i];
+	}
 	return dst + n;
 }
 
@@ -115,27 +187,43 @@ struct pseudo {
 		{(lit), sizeof(lit) - 1}, (bit), (sect), offsetof(struct sn_h2_fields, field)      \
 	}
 
-static const struct pseudo pseudos[] = {
-	PSEUDO(":method", SEEN_METHOD, SN_H2_REQUEST, method),
-	PSEUDO(":scheme", SEEN_SCHEME, SN_H2_REQUEST, scheme),
-	PSEUDO(":authority", SEEN_AUTHORITY, SN_H2_REQUEST, authority),
-	PSEUDO(":path", SEEN_PATH, SN_H2_REQUEST, path),
-	PSEUDO(":protocol", SEEN_PROTOCOL, SN_H2_REQUEST, protocol),
-	PSEUDO(":status", SEEN_STATUS, SN_H2_RESPONSE, status),
-};
+static const struct pseudo pseudo_method = PSEUDO(":method", SEEN_METHOD, SN_H2_REQUEST, method),
+			   pseudo_scheme = PSEUDO(":scheme", SEEN_SCHEME, SN_H2_REQUEST, scheme),
+			   pseudo_authority =
+				   PSEUDO(":authority", SEEN_AUTHORITY, SN_H2_REQUEST, authority),
+			   pseudo_path = PSEUDO(":path", SEEN_PATH, SN_H2_REQUEST, path),
+			   pseudo_protocol =
+				   PSEUDO(":protocol", SEEN_PROTOCOL, SN_H2_REQUEST, protocol),
+			   pseudo_status = PSEUDO(":status", SEEN_STATUS, SN_H2_RESPONSE, status);
 
+/* The only one that it can be. */
 static const struct pseudo *pseudo_find(struct sn_slice name)
 {
-	for (size_t i = 0; i < SN_ARRAY_LEN(pseudos); i++)
-		if (sn_slice_eq(name, pseudos[i].name))
-			return &pseudos[i];
-	return NULL;
+	const struct pseudo *p;
+
+	switch (name.n) {
+	case 5:
+		p = &pseudo_path;
+		break;
+	case 7:
+		p = name.p[1] == 'm' ? &pseudo_method : name.p[2] == 'c' ? &pseudo_scheme : &pseudo_status;
+		break;
+	case 9:
+		p = &pseudo_protocol;
+		break;
+	case 10:
+		p = &pseudo_authority;
+		break;
+	default:
+		return NULL;
+	}
+	return same(name.p, p->name.p, name.n) ? p : NULL;
 }
 
 static int add_pseudo(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value)
 {
 	const struct pseudo *p = pseudo_find(name);
-	size_t at = sn_buf_len(&f->text);
+	char *at;
 
 	if (f->section == SN_H2_TRAILERS)
 		return refuse(f, "pseudo-in-trailers");
@@ -146,18 +234,56 @@ static int add_pseudo(struct sn_h2_fields *f, struct sn_slice name, struct sn_sl
 	if (f->seen & p->seen)
 		return refuse(f, "repeated-pseudo");
 	f->seen |= p->seen;
-	if (sn_buf_append(&f->text, value.p, value.n) != 0)
+	if (reserve_text(f, value.n + 1) != 0) /* one more: there is a text even for an empty one */
 		return -SN_ENOMEM;
-	*(struct sn_slice *)(void *)((char *)f + p->member) = at_offset(at, value.n);
+	at = text_end(f);
+	put(at, value.p, value.n);
+	f->text.end += value.n;
+	*(struct sn_slice *)(void *)((char *)f + p->member) = sn_slice(at, value.n);
 	return 0;
 }
 
 /* --- regular fields --- */
 
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS (ONES << 7)
+
+/* The octets as one or two words, which overlap: @n is at least 4 and at most 16. */
+static inline uint64_t first_word(const char *p, size_t n)
+{
+	return n >= 8 ? word(p) : (uint64_t)half(p) << 32 | half(p + n - 4);
+}
+
+static inline uint64_t last_word(const char *p, size_t n)
+{
+	return n >= 8 ? word(p + n - 8) : (uint64_t)half(p) << 32 | half(p + n - 4);
+}
+
+/* Are all octets of it a-z or '-'? Each sum is below 256 where the octet is below 128. */
+static inline bool is_plain(uint64_t w)
+{
+	uint64_t from_a = w + ONES * (0x80 - 'a'), above_z = w + ONES * (0x7f - 'z');
+	uint64_t not_dash = (w ^ ONES * '-') + ONES * 0x7f;
+
+	return (((from_a & ~above_z) | ~not_dash) & ~w & HIGHS) == HIGHS;
+}
+
+/* May one of its octets be a control? Never false where one is: borrows only reach upwards, from
+ * one that is. */
+static inline bool has_control(uint64_t w)
+{
+	uint64_t del = w ^ ONES * 0x7f;
+
+	return ((((w - ONES * 0x20) & ~w) | ((del - ONES) & ~del)) & HIGHS) != 0;
+}
+
 static bool name_valid(struct sn_slice name)
 {
 	unsigned of_all = SN_CH_LOWER_TOKEN;
 
+	if (name.n >= 4 && name.n <= 16 && is_plain(first_word(name.p, name.n)) &&
+	    is_plain(last_word(name.p, name.n)))
+		return true;
 	for (size_t i = 0; i < name.n; i++)
 		of_all &= sn_char_class[(uint8_t)name.p[i]];
 	return name.n > 0 && of_all != 0;
@@ -170,9 +296,20 @@ static bool is_blank(char c)
 
 static bool value_valid(struct sn_slice value)
 {
-	return value.n == 0 ||
-	       (!is_blank(value.p[0]) && !is_blank(value.p[value.n - 1]) &&
-		sn_char_skip_value(value.p, value.p + value.n) == value.p + value.n);
+	unsigned of_all = SN_CH_VALUE;
+
+	if (value.n == 0)
+		return true;
+	if (is_blank(value.p[0]) || is_blank(value.p[value.n - 1]))
+		return false;
+	if (value.n > 16)
+		return sn_char_skip_value(value.p, value.p + value.n) == value.p + value.n;
+	if (value.n >= 4 && !has_control(first_word(value.p, value.n)) &&
+	    !has_control(last_word(value.p, value.n)))
+		return true;
+	for (size_t i = 0; i < value.n; i++)
+		of_all &= sn_char_class[(uint8_t)value.p[i]];
+	return of_all != 0;
 }
 
 /* Notes what the field means to framing; refuses what belongs to a connection (RFC 9113 8.2.2). */
@@ -210,7 +347,7 @@ static int note_field(struct sn_h2_fields *f, struct sn_header *h, struct sn_sli
 
 static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value)
 {
-	size_t line = name.n + 2 + value.n + 2, at;
+	size_t line = name.n + 2 + value.n + 2;
 	struct sn_header *h;
 	char *p;
 
@@ -220,21 +357,20 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 		return refuse(f, "bad-header-value");
 	if (f->n == f->cap && reserve_fields(f, f->n + 1) != 0)
 		return -SN_ENOMEM;
-	if (f->text.cap - f->text.end < line && sn_buf_reserve(&f->text, line) != 0)
+	if (reserve_text(f, line) != 0)
 		return -SN_ENOMEM;
 	f->regular = true;
-	at = sn_buf_len(&f->text);
-	h = &f->v[f->n];
-	*h = (struct sn_header){.name = at_offset(at, name.n),
-				.value = at_offset(at + name.n + 2, value.n),
+	p = text_end(f);
+	h = &f->v[f->n++];
+	*h = (struct sn_header){.name = sn_slice(p, name.n),
+				.value = sn_slice(p + name.n + 2, value.n),
 				.id = (uint8_t)sn_names_find(name)};
-	p = put(f->text.data + f->text.end, name.p, name.n);
-	p = put(p, ": ", 2);
-	p = put(p, value.p, value.n);
-	put(p, "\r\n", 2);
 	f->text.end += line;
-	f->n++;
-	return note_field(f, h, value);
+	p = put(p, name.p, name.n);
+	memcpy(p, ": ", 2);
+	p = put(p + 2, value.p, value.n);
+	memcpy(p, "\r\n", 2);
+	return h->id == SN_HDR_OTHER ? 0 : note_field(f, h, value);
 }
 
 int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value)
@@ -263,16 +399,16 @@ static bool is_live_cookie(const struct sn_header *h)
 static int join_cookies(struct sn_h2_fields *f)
 {
 	static const struct sn_slice name = SN_SLICE("cookie");
-	size_t bytes = 0, at = sn_buf_len(&f->text), used;
-	char *p;
+	size_t bytes = 0;
+	char *at, *p;
 
 	for (uint32_t i = 0; i < f->n; i++)
 		if (is_live_cookie(&f->v[i]))
 			bytes += f->v[i].value.n + 2;
-	if (reserve_fields(f, f->n + 1) != 0 ||
-	    sn_buf_reserve(&f->text, name.n + 2 + bytes + 2) != 0)
+	if (reserve_fields(f, f->n + 1) != 0 || reserve_text(f, name.n + 2 + bytes + 2) != 0)
 		return -SN_ENOMEM;
-	p = put(f->text.data + f->text.end, name.p, name.n);
+	at = text_end(f);
+	p = put(at, name.p, name.n);
 	p = put(p, ": ", 2);
 	for (uint32_t i = 0, n = 0; i < f->n; i++) {
 		struct sn_header *h = &f->v[i];
@@ -284,46 +420,33 @@ static int join_cookies(struct sn_h2_fields *f)
 			continue; /* or the sum would end in a blank */
 		if (n++ > 0)
 			p = put(p, "; ", 2);
-		p = put(p, f->text.data + f->text.start + (uintptr_t)h->value.p, h->value.n);
+		p = put(p, h->value.p, h->value.n);
 	}
-	used = (size_t)(p - (f->text.data + f->text.end));
-	put(p, "\r\n", 2);
-	f->text.end += used + 2;
-	f->v[f->n++] = (struct sn_header){.name = at_offset(at, name.n),
-					  .value = at_offset(at + name.n + 2, used - name.n - 2),
-					  .id = SN_HDR_COOKIE};
+	f->v[f->n++] = (struct sn_header){
+		.name = sn_slice(at, name.n),
+		.value = sn_slice(at + name.n + 2, (size_t)(p - at) - name.n - 2),
+		.id = SN_HDR_COOKIE};
+	p = put(p, "\r\n", 2);
+	f->text.end += (size_t)(p - at);
 	return 0;
 }
 
-static void to_pointer(const char *base, struct sn_slice *s)
-{
-	s->p = base + (uintptr_t)s->p;
-}
-
-/* Makes the text complete and the offsets pointers. */
+/* Makes the text complete. */
 static int settle(struct sn_h2_fields *f, uint32_t extra, struct sn_headers *ret,
 		  struct sn_slice *ret_head)
 {
-	struct sn_slice *const pseudo[] = {&f->method,	 &f->scheme, &f->authority, &f->path,
-					   &f->protocol, &f->status, &f->host,	    &f->length};
-	const char *base;
-	size_t lines;
+	const char *lines;
 
 	if (f->too_big)
 		return -SN_ETOOBIG;
 	if (f->n_cookie > 1 && join_cookies(f) != 0)
 		return -SN_ENOMEM;
-	if (reserve_fields(f, f->n + extra) != 0 || sn_buf_append(&f->text, "\r\n", 2) != 0)
+	if (reserve_fields(f, f->n + extra) != 0 || reserve_text(f, 2) != 0)
 		return -SN_ENOMEM;
-	base = f->text.data + f->text.start;
-	for (size_t i = 0; i < SN_ARRAY_LEN(pseudo); i++)
-		to_pointer(base, pseudo[i]);
-	for (uint32_t i = 0; i < f->n; i++) {
-		to_pointer(base, &f->v[i].name);
-		to_pointer(base, &f->v[i].value);
-	}
-	lines = f->n > 0 ? (size_t)(f->v[0].name.p - base) : sn_buf_len(&f->text) - 2;
-	*ret_head = sn_slice(base + lines, sn_buf_len(&f->text) - lines);
+	lines = f->n > 0 ? f->v[0].name.p : text_end(f);
+	memcpy(text_end(f), "\r\n", 2);
+	f->text.end += 2;
+	*ret_head = sn_slice(lines, (size_t)(text_end(f) - lines));
 	*ret = (struct sn_headers){f->v, f->n, f->n + extra};
 	return 0;
 }
@@ -394,6 +517,7 @@ static int check_pseudo(struct sn_h2_fields *f, struct sn_request *req)
 	if (connect) {
 		if (f->seen & (SEEN_SCHEME | SEEN_PATH))
 			return refuse(f, "bad-connect");
+		f->scheme = f->path = sn_slice("", 0);
 		return check_authority(f, true, req);
 	}
 	if ((f->seen & ordinary) != ordinary)

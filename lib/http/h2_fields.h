@@ -19,16 +19,17 @@ enum sn_h2_section { SN_H2_REQUEST, SN_H2_RESPONSE, SN_H2_TRAILERS };
 struct sn_h2_fields {
 	enum sn_h2_section section;
 	struct sn_buf text;
-	struct sn_header *v; /* slices hold offsets into the text until finish */
-	uint32_t n, cap;
-	uint32_t list_bytes; /* name + value + 32 of each field (RFC 9113 10.5.1) */
+	struct sn_header *v; /* slices into the text */
+	uint32_t cap;
 	uint32_t max_bytes, max_count;
+	/* from here on zero when a section begins */
+	uint32_t n;
+	uint32_t list_bytes; /* name + value + 32 of each field (RFC 9113 10.5.1) */
 	bool too_big;	    /* past a limit: what follows is decoded and dropped */
+	bool regular;	    /* a regular field came: pseudo ones are too late */
 	const char *reason; /* of the refusal: a stable short word */
-	/* pseudo-header fields, as offsets until finish */
-	struct sn_slice method, scheme, authority, path, protocol, status;
-	unsigned seen; /* which of them came */
-	bool regular;  /* a regular field came: pseudo ones are too late */
+	struct sn_slice method, scheme, authority, path, protocol, status; /* p is NULL: absent */
+	unsigned seen;							    /* which of them came */
 	/* facts about regular fields, for finish */
 	uint32_t n_host, n_length, n_cookie;
 	struct sn_slice host, length;
