@@ -55,6 +55,31 @@ struct sn_slice sn_slice_trim(struct sn_slice s);
  * Without a @sep returns all and leaves *rest empty with p == NULL. */
 struct sn_slice sn_slice_cut(struct sn_slice *rest, char sep);
 
+/* Copies @n octets, few as a rule: up to 16 without a call. Returns where they end. */
+static inline char *sn_put(char *dst, const char *p, size_t n)
+{
+	uint64_t a, b;
+	uint32_t c, d;
+
+	if (n > 16) {
+		memcpy(dst, p, n);
+	} else if (n >= 8) {
+		memcpy(&a, p, 8);
+		memcpy(&b, p + n - 8, 8);
+		memcpy(dst, &a, 8);
+		memcpy(dst + n - 8, &b, 8);
+	} else if (n >= 4) {
+		memcpy(&c, p, 4);
+		memcpy(&d, p + n - 4, 4);
+		memcpy(dst, &c, 4);
+		memcpy(dst + n - 4, &d, 4);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			dst[i] = p[i];
+	}
+	return dst + n;
+}
+
 /* Copies @s as a NUL-terminated string into @dst of @cap bytes. Returns 0, or -SN_ETOOBIG with
  * @dst holding what fits. */
 int sn_slice_copy(struct sn_slice s, char *dst, size_t cap);

@@ -116,6 +116,48 @@ static int nv_reserve(struct sn_h2 *h2, size_t n)
 	return 0;
 }
 
+/* A head on its way into the library's form. What lies in its text, that is all of a head that came
+ * by HTTP/2, has been copied with it and stays where it is until the library has made a frame of
+ * it; the rest the library copies, and makes names lower-case. */
+struct out_head {
+	nghttp2_nv *nv;
+	size_t n;
+	struct sn_slice text;
+	ptrdiff_t to_copy; /* from an octet of the text to its copy */
+};
+
+/* 0 or -SN_ENOMEM. @text: empty when the head is not the stream's last one. */
+static int begin_head(struct out_head *o, struct sn_h2__stream *s, struct sn_slice text, size_t n)
+{
+	if (nv_reserve(s->pub.h2, n) != 0)
+		return -SN_ENOMEM;
+	*o = (struct out_head){.nv = s->pub.h2->nv};
+	if (text.n == 0 || sn_buf_len(&s->pinned) > 0)
+		return 0;
+	if (sn_buf_append(&s->pinned, text.p, text.n) != 0)
+		return -SN_ENOMEM;
+	o->text = text;
+	o->to_copy = (ptrdiff_t)((uintptr_t)s->pinned.data - (uintptr_t)text.p);
+	return 0;
+}
+
+static inline const char *pinned(const struct out_head *o, struct sn_slice s, uint8_t flag,
+				 uint8_t *flags)
+{
+	if ((uintptr_t)s.p - (uintptr_t)o->text.p >= o->text.n)
+		return s.p;
+	*flags |= flag;
+	return s.p + o->to_copy;
+}
+
+static inline void put_field(struct out_head *o, struct sn_slice name, struct sn_slice value,
+			     uint8_t flags)
+{
+	name.p = pinned(o, name, NGHTTP2_NV_FLAG_NO_COPY_NAME, &flags);
+	value.p = pinned(o, value, NGHTTP2_NV_FLAG_NO_COPY_VALUE, &flags);
+	o->nv[o->n++] = nv_of(name, value, flags);
+}
+
 /* Values that no second message has would only push others out of the compression table. */
 static uint8_t nv_flags(const struct sn_header *h)
 {
@@ -124,14 +166,20 @@ static uint8_t nv_flags(const struct sn_header *h)
 	return NGHTTP2_NV_FLAG_NONE;
 }
 
-static size_t nv_headers(struct sn_h2 *h2, size_t n, const struct sn_headers *hs)
+static void put_headers(struct out_head *o, const struct sn_headers *hs)
 {
-	nghttp2_nv *nv = h2->nv;
-
 	for (uint32_t i = 0; i < hs->n; i++)
 		if (sn_h2__is_sent(&hs->v[i]))
-			nv[n++] = nv_of(hs->v[i].name, hs->v[i].value, nv_flags(&hs->v[i]));
-	return n;
+			put_field(o, hs->v[i].name, hs->v[i].value, nv_flags(&hs->v[i]));
+}
+
+/* @name is of static storage. */
+static void put_pseudo(struct out_head *o, struct sn_slice name, struct sn_slice value)
+{
+	uint8_t flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+
+	value.p = pinned(o, value, NGHTTP2_NV_FLAG_NO_COPY_VALUE, &flags);
+	o->nv[o->n++] = nv_of(name, value, flags);
 }
 
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
@@ -156,27 +204,24 @@ bool sn_h2_can_open(const struct sn_h2 *h2)
 	return h2->n_streams < max && nghttp2_session_check_request_allowed(h2->ng);
 }
 
-static size_t nv_request(struct sn_h2 *h2, const struct sn_request *req)
+static int put_request(struct out_head *o, struct sn_h2__stream *s, const struct sn_request *req)
 {
 	bool tunnel = req->method == SN_METHOD_CONNECT && !req->upgrade;
-	nghttp2_nv *nv = h2->nv;
-	size_t n = 0;
 
-	nv[n++] = nv_of(SN_SLICE(":method"), req->upgrade ? SN_SLICE("CONNECT") : req->method_text,
-			NGHTTP2_NV_FLAG_NO_COPY_NAME);
+	if (begin_head(o, s, req->text, req->headers.n + 5) != 0)
+		return -SN_ENOMEM;
+	put_pseudo(o, SN_SLICE(":method"), req->upgrade ? SN_SLICE("CONNECT") : req->method_text);
 	if (req->upgrade)
-		nv[n++] =
-			nv_of(SN_SLICE(":protocol"), req->upgrade_to, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+		put_pseudo(o, SN_SLICE(":protocol"), req->upgrade_to);
 	if (!tunnel) {
-		nv[n++] = nv_of(SN_SLICE(":scheme"),
-				req->scheme.n > 0 ? req->scheme : SN_SLICE("http"),
-				NGHTTP2_NV_FLAG_NO_COPY_NAME);
-		nv[n++] = nv_of(SN_SLICE(":path"), req->path, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+		put_pseudo(o, SN_SLICE(":scheme"),
+			   req->scheme.n > 0 ? req->scheme : SN_SLICE("http"));
+		put_pseudo(o, SN_SLICE(":path"), req->path);
 	}
 	if (req->authority.n > 0)
-		nv[n++] =
-			nv_of(SN_SLICE(":authority"), req->authority, NGHTTP2_NV_FLAG_NO_COPY_NAME);
-	return nv_headers(h2, n, &req->headers);
+		put_pseudo(o, SN_SLICE(":authority"), req->authority);
+	put_headers(o, &req->headers);
+	return 0;
 }
 
 int sn_h2_submit_request(struct sn_h2 *h2, const struct sn_request *req, bool end, void *user,
@@ -184,18 +229,20 @@ int sn_h2_submit_request(struct sn_h2 *h2, const struct sn_request *req, bool en
 {
 	nghttp2_data_provider provider = {.read_callback = on_read};
 	struct sn_h2__stream *s;
+	struct out_head o;
 	int32_t id;
 
 	if (!sn_h2_can_open(h2))
 		return -SN_ELIMIT;
-	if (nv_reserve(h2, req->headers.n + 5) != 0)
-		return -SN_ENOMEM;
 	s = sn_h2__stream_get(h2);
 	if (!s)
 		return -SN_ENOMEM;
+	if (put_request(&o, s, req) != 0) {
+		sn_h2__stream_put(h2, s);
+		return -SN_ENOMEM;
+	}
 	provider.source.ptr = s;
-	id = nghttp2_submit_request(h2->ng, NULL, h2->nv, nv_request(h2, req),
-				    end ? NULL : &provider, s);
+	id = nghttp2_submit_request(h2->ng, NULL, h2->nv, o.n, end ? NULL : &provider, s);
 	if (id < 0) {
 		sn_h2__stream_put(h2, s);
 		return submit_failed(h2, id);
@@ -226,25 +273,24 @@ int sn_h2_submit_response(struct sn_h2_stream *pub, const struct sn_response *re
 	struct sn_h2__stream *s = sn_h2__stream_of(pub);
 	struct sn_h2 *h2 = pub->h2;
 	unsigned status = resp->status;
-	nghttp2_nv *nv;
+	struct out_head o;
 	char digits[3];
-	size_t n = 0;
 
 	if (s->resetting)
 		return 0;
 	if (status == 101)
 		status = 200; /* an upgrade's yes to an extended CONNECT (RFC 8441 5) */
-	if (h2->no_memory || nv_reserve(h2, resp->headers.n + 1) != 0)
+	if (h2->no_memory ||
+	    begin_head(&o, s, status >= 200 ? resp->text : SN_SLICE(""), resp->headers.n + 1) != 0)
 		return -SN_ENOMEM;
 	digits[0] = (char)('0' + status / 100 % 10);
 	digits[1] = (char)('0' + status / 10 % 10);
 	digits[2] = (char)('0' + status % 10);
-	nv = h2->nv;
-	nv[n++] = nv_of(SN_SLICE(":status"), sn_slice(digits, 3), NGHTTP2_NV_FLAG_NO_COPY_NAME);
-	n = nv_headers(h2, n, &resp->headers);
+	put_pseudo(&o, SN_SLICE(":status"), sn_slice(digits, 3));
+	put_headers(&o, &resp->headers);
 	if (status >= 200)
-		return submit_final(s, n, end);
-	return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, pub->id, NULL, h2->nv, n, NULL) < 0
+		return submit_final(s, o.n, end);
+	return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, pub->id, NULL, o.nv, o.n, NULL) < 0
 		       ? sn_h2__fail_memory(h2)
 		       : 0;
 }

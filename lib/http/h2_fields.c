@@ -148,31 +148,6 @@ static inline bool same(const char *a, const char *b, size_t n)
 	return half(a) == half(b) && half(a + n - 4) == half(b + n - 4);
 }
 
-/* Most names and values are short: what takes a call to memcpy longer than two moves. */
-static inline char *put(char *dst, const char *p, size_t n)
-{
-	uint64_t a, b;
-	uint32_t c, d;
-
-	if (n > 16) {
-		memcpy(dst, p, n);
-	} else if (n >= 8) {
-		a = word(p);
-		b = word(p + n - 8);
-		memcpy(dst, &a, 8);
-		memcpy(dst + n - 8, &b, 8);
-	} else if (n >= 4) {
-		c = half(p);
-		d = half(p + n - 4);
-		memcpy(dst, &c, 4);
-		memcpy(dst + n - 4, &d, 4);
-	} else {
-		for (size_t i = 0; i < n; i++)
-			dst[i] = p[i];
-	}
-	return dst + n;
-}
-
 /* --- pseudo-header fields --- */
 
 struct pseudo {
@@ -237,7 +212,7 @@ static int add_pseudo(struct sn_h2_fields *f, struct sn_slice name, struct sn_sl
 	if (reserve_text(f, value.n + 1) != 0) /* one more: there is a text even for an empty one */
 		return -SN_ENOMEM;
 	at = text_end(f);
-	put(at, value.p, value.n);
+	sn_put(at, value.p, value.n);
 	f->text.end += value.n;
 	*(struct sn_slice *)(void *)((char *)f + p->member) = sn_slice(at, value.n);
 	return 0;
@@ -366,9 +341,9 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 				.value = sn_slice(p + name.n + 2, value.n),
 				.id = (uint8_t)sn_names_find(name)};
 	f->text.end += line;
-	p = put(p, name.p, name.n);
+	p = sn_put(p, name.p, name.n);
 	memcpy(p, ": ", 2);
-	p = put(p + 2, value.p, value.n);
+	p = sn_put(p + 2, value.p, value.n);
 	memcpy(p, "\r\n", 2);
 	return h->id == SN_HDR_OTHER ? 0 : note_field(f, h, value);
 }
@@ -408,8 +383,8 @@ static int join_cookies(struct sn_h2_fields *f)
 	if (reserve_fields(f, f->n + 1) != 0 || reserve_text(f, name.n + 2 + bytes + 2) != 0)
 		return -SN_ENOMEM;
 	at = text_end(f);
-	p = put(at, name.p, name.n);
-	p = put(p, ": ", 2);
+	p = sn_put(at, name.p, name.n);
+	p = sn_put(p, ": ", 2);
 	for (uint32_t i = 0, n = 0; i < f->n; i++) {
 		struct sn_header *h = &f->v[i];
 
@@ -419,14 +394,14 @@ static int join_cookies(struct sn_h2_fields *f)
 		if (h->value.n == 0)
 			continue; /* or the sum would end in a blank */
 		if (n++ > 0)
-			p = put(p, "; ", 2);
-		p = put(p, h->value.p, h->value.n);
+			p = sn_put(p, "; ", 2);
+		p = sn_put(p, h->value.p, h->value.n);
 	}
 	f->v[f->n++] = (struct sn_header){
 		.name = sn_slice(at, name.n),
 		.value = sn_slice(at + name.n + 2, (size_t)(p - at) - name.n - 2),
 		.id = SN_HDR_COOKIE};
-	p = put(p, "\r\n", 2);
+	p = sn_put(p, "\r\n", 2);
 	f->text.end += (size_t)(p - at);
 	return 0;
 }
@@ -554,6 +529,7 @@ int sn_h2_fields_request(struct sn_h2_fields *f, bool end_stream, uint32_t extra
 	ret->scheme = f->scheme;
 	ret->target = ret->method == SN_METHOD_CONNECT && !ret->upgrade ? f->authority : f->path;
 	ret->path = f->path;
+	ret->text = sn_buf_slice(&f->text);
 	if (end_stream && ret->content_length > 0)
 		return refuse(f, "short-body");
 	if (ret->method == SN_METHOD_CONNECT) {
@@ -598,6 +574,7 @@ int sn_h2_fields_response(struct sn_h2_fields *f, bool end_stream, enum sn_metho
 		rc = content_length(f, &ret->content_length);
 	if (rc != 0)
 		return rc;
+	ret->text = sn_buf_slice(&f->text);
 	tunnel = request_method == SN_METHOD_CONNECT && ret->status >= 200 && ret->status < 300;
 	bodiless = request_method == SN_METHOD_HEAD || ret->status < 200 || ret->status == 204 ||
 		   ret->status == 304;

@@ -21,6 +21,8 @@ struct sn_h2__stream {
 	struct sn_h2_fields head;
 	struct sn_buf send;	/* payload that waits */
 	struct sn_buf trailers; /* struct sn_h2__trailer, name, value; once more for each */
+	struct sn_buf pinned;	/* the text of the final head that we submitted: nghttp2 reads it
+				   until it has made the frame, or has closed the stream */
 	/* from here on of one message: zero in a stream that is free */
 	uint32_t n_trailers;
 	size_t low_mark;       /* `drained` is due when this much or less waits */
@@ -101,6 +103,21 @@ static inline struct sn_h2__stream *sn_h2__stream_of(struct sn_h2_stream *s)
 	return (struct sn_h2__stream *)s;
 }
 
+/* Does this field cross to HTTP/2? What belongs to a connection never does, flagged or not; host is
+ * :authority. */
+static inline bool sn_h2__is_sent(const struct sn_header *h)
+{
+	const uint64_t never = UINT64_C(1) << SN_HDR_CONNECTION | UINT64_C(1) << SN_HDR_HOST |
+			       UINT64_C(1) << SN_HDR_HTTP2_SETTINGS |
+			       UINT64_C(1) << SN_HDR_KEEP_ALIVE |
+			       UINT64_C(1) << SN_HDR_PROXY_CONNECTION |
+			       UINT64_C(1) << SN_HDR_TRANSFER_ENCODING |
+			       UINT64_C(1) << SN_HDR_UPGRADE;
+
+	_Static_assert(SN_HDR_COUNT <= 64, "a bit for each");
+	return !(h->flags & (SN_HDR_HOP | SN_HDR_DROPPED)) && !(never >> h->id & 1);
+}
+
 /* --- h2.c: towards the library --- */
 
 /* The session is over: GOAWAY(@h2_error), and feed returns -@code from now on (returned here). */
@@ -131,8 +148,6 @@ void sn_h2__tell_closed(struct sn_h2 *h2, struct sn_h2__stream *s, uint32_t erro
 int sn_h2__ring_init(struct sn_h2 *h2);
 void sn_h2__note_reset(struct sn_h2 *h2, int32_t id);
 bool sn_h2__was_reset(const struct sn_h2 *h2, int32_t id);
-/* Does this field cross to HTTP/2? */
-bool sn_h2__is_sent(const struct sn_header *h);
 
 /* --- h2_recv.c: called by the library's callbacks --- */
 

@@ -31,6 +31,7 @@ struct sn_h2__stream *sn_h2__stream_get(struct sn_h2 *h2)
 		sn_h2_fields_init(&s->head);
 		sn_buf_init(&s->send, 0);
 		sn_buf_init(&s->trailers, 0);
+		sn_buf_init(&s->pinned, 0);
 		sn_list_init(&s->link);
 	}
 	s->pub.h2 = h2;
@@ -45,6 +46,7 @@ void sn_h2__stream_free(struct sn_h2__stream *s)
 	sn_h2_fields_done(&s->head);
 	sn_buf_done(&s->send);
 	sn_buf_done(&s->trailers);
+	sn_buf_done(&s->pinned);
 	free(s);
 }
 
@@ -60,10 +62,13 @@ void sn_h2__stream_put(struct sn_h2 *h2, struct sn_h2__stream *s)
 		sn_buf_done(&s->send);
 	if (s->trailers.cap > KEEP_BYTES)
 		sn_buf_done(&s->trailers);
+	if (s->pinned.cap > KEEP_BYTES)
+		sn_buf_done(&s->pinned);
 	if (s->head.text.cap > KEEP_BYTES)
 		sn_h2_fields_done(&s->head);
 	sn_buf_reset(&s->send);
 	sn_buf_reset(&s->trailers);
+	sn_buf_reset(&s->pinned);
 	sn_list_del(&s->link);
 	s->pub = (struct sn_h2_stream){0};
 	memset(&s->n_trailers, 0, sizeof(*s) - offsetof(struct sn_h2__stream, n_trailers));
@@ -123,25 +128,6 @@ int sn_h2_send(struct sn_h2_stream *pub, const struct iovec *iov, int n_iov)
 	for (int i = 0; i < n_iov; i++)
 		(void)sn_buf_append(&s->send, iov[i].iov_base, iov[i].iov_len);
 	return sn_h2__resume(s);
-}
-
-/* What belongs to a connection never crosses to HTTP/2, flagged or not; host is :authority. */
-bool sn_h2__is_sent(const struct sn_header *h)
-{
-	if (h->flags & (SN_HDR_HOP | SN_HDR_DROPPED))
-		return false;
-	switch (h->id) {
-	case SN_HDR_CONNECTION:
-	case SN_HDR_HOST:
-	case SN_HDR_HTTP2_SETTINGS:
-	case SN_HDR_KEEP_ALIVE:
-	case SN_HDR_PROXY_CONNECTION:
-	case SN_HDR_TRANSFER_ENCODING:
-	case SN_HDR_UPGRADE:
-		return false;
-	default:
-		return true;
-	}
 }
 
 static int keep_trailers(struct sn_h2__stream *s, const struct sn_headers *hs)

@@ -105,6 +105,7 @@ struct sn_request {
 	enum sn_framing framing;
 	uint64_t content_length;
 	struct sn_headers headers;
+	struct sn_slice text; /* HTTP/2: holds all of it that came, names in lower case */
 };
 
 struct sn_response {
@@ -118,6 +119,7 @@ struct sn_response {
 	enum sn_framing framing;    /* already with regard to HEAD, 1xx, 204, 304 */
 	uint64_t content_length;    /* as declared; SN_FRAMING_NONE may still declare one (HEAD) */
 	struct sn_headers headers;
+	struct sn_slice text; /* as above */
 };
 
 /* Id of a header name, without case. */
