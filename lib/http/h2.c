@@ -54,7 +54,14 @@ const char *sn_h2_failure(const struct sn_h2 *h2)
 
 struct sn_h2__stream *sn_h2__find(struct sn_h2 *h2, int32_t id)
 {
-	return nghttp2_session_get_stream_user_data(h2->ng, id);
+	struct sn_h2__stream *s = h2->found;
+
+	/* Frames of one message come and go in a row. */
+	if (s && s->pub.id == id)
+		return s;
+	s = nghttp2_session_get_stream_user_data(h2->ng, id);
+	h2->found = s;
+	return s;
 }
 
 int sn_h2__submit_reset(struct sn_h2 *h2, int32_t id, uint32_t code)
@@ -86,8 +93,9 @@ void sn_h2_reset(struct sn_h2_stream *pub, enum sn_h2_error code)
 
 void sn_h2_consume(struct sn_h2_stream *pub, size_t n)
 {
-	if (n > 0 && !pub->remote_ended && !sn_h2__stream_of(pub)->resetting &&
-	    !pub->h2->no_memory && nghttp2_session_consume_stream(pub->h2->ng, pub->id, n) != 0)
+	const struct sn_h2__stream *s = sn_h2__stream_of(pub);
+
+	if (n > 0 && !pub->remote_ended && !s->ending && !s->resetting && !pub->h2->no_memory && nghttp2_session_consume_stream(pub->h2->ng, pub->id, n) != 0)
 		(void)sn_h2__fail_memory(pub->h2);
 }
 
@@ -194,14 +202,9 @@ static int submit_failed(struct sn_h2 *h2, int rc)
 
 bool sn_h2_can_open(const struct sn_h2 *h2)
 {
-	uint32_t max = DEFAULT_PEER_STREAMS;
-
 	if (h2->role != SN_H2_CLIENT || h2->rc != 0 || h2->peer_left || h2->leaving)
 		return false;
-	if (h2->settings_seen)
-		max = nghttp2_session_get_remote_settings(h2->ng,
-							  NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-	return h2->n_streams < max && nghttp2_session_check_request_allowed(h2->ng);
+	return h2->n_streams < h2->peer_streams && nghttp2_session_check_request_allowed(h2->ng);
 }
 
 static int put_request(struct out_head *o, struct sn_h2__stream *s, const struct sn_request *req)
@@ -526,7 +529,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	(void)frame;
 	return sn_h2__field_came(user, sn_slice((const char *)name, n_name),
 				 sn_slice((const char *)value, n_value),
-				 flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0
+				 flags & NGHTTP2_NV_FLAG_NO_INDEX ? SN_HDR_SECRET : 0) == 0
 		       ? 0
 		       : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -536,17 +539,20 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 {
 	struct sn_h2__stream *s = sn_h2__find(user, id);
 
-	(void)flags;
 	if (nghttp2_session_consume_connection(ng, n) != 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	if (s)
-		sn_h2__data_came(user, s, sn_slice((const char *)p, n));
+	if (!s)
+		return 0;
+	s->ending = flags & NGHTTP2_FLAG_END_STREAM;
+	sn_h2__data_came(user, s, sn_slice((const char *)p, n));
 	return 0;
 }
 
 static void settings_came(struct sn_h2 *h2)
 {
 	h2->settings_seen = true;
+	h2->peer_streams = nghttp2_session_get_remote_settings(
+		h2->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 	h2->peer_connect = nghttp2_session_get_remote_settings(
 				   h2->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
@@ -608,9 +614,10 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *user)
 {
 	struct sn_h2 *h2 = user;
-	struct sn_h2__stream *s = nghttp2_session_get_stream_user_data(ng, id);
+	struct sn_h2__stream *s = sn_h2__find(h2, id);
 	bool refused = error == NGHTTP2_REFUSED_STREAM;
 
+	(void)ng;
 	if (!s)
 		return 0;
 	if (h2->cur == s)
@@ -743,6 +750,7 @@ struct sn_h2 *sn_h2_new(enum sn_h2_role role, const struct sn_h2_settings *setti
 	h2->set = *settings;
 	h2->ev = ev;
 	h2->user = user;
+	h2->peer_streams = DEFAULT_PEER_STREAMS;
 	h2->magic_left = role == SN_H2_SERVER ? SN_H2__MAGIC_BYTES : 0;
 	sn_list_init(&h2->streams);
 	sn_list_init(&h2->free_streams);

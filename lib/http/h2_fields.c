@@ -300,7 +300,7 @@ static int note_field(struct sn_h2_fields *f, struct sn_header *h, struct sn_sli
 	case SN_HDR_TE:
 		return sn_slice_ieq(value, SN_SLICE("trailers")) ? 0 : refuse(f, "bad-te");
 	case SN_HDR_HTTP2_SETTINGS:
-		h->flags = SN_HDR_HOP;
+		h->flags |= SN_HDR_HOP;
 		return 0;
 	case SN_HDR_HOST:
 		if (f->section == SN_H2_REQUEST && f->n_host++ > 0)
@@ -320,7 +320,8 @@ static int note_field(struct sn_h2_fields *f, struct sn_header *h, struct sn_sli
 	}
 }
 
-static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value)
+static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value,
+		       uint8_t flags)
 {
 	size_t line = name.n + 2 + value.n + 2;
 	struct sn_header *h;
@@ -339,7 +340,8 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 	h = &f->v[f->n++];
 	*h = (struct sn_header){.name = sn_slice(p, name.n),
 				.value = sn_slice(p + name.n + 2, value.n),
-				.id = (uint8_t)sn_names_find(name)};
+				.id = (uint8_t)sn_names_find(name),
+				.flags = flags};
 	f->text.end += line;
 	p = sn_put(p, name.p, name.n);
 	memcpy(p, ": ", 2);
@@ -348,7 +350,8 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 	return h->id == SN_HDR_OTHER ? 0 : note_field(f, h, value);
 }
 
-int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value)
+int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value,
+		     uint8_t flags)
 {
 	bool pseudo = name.n > 0 && name.p[0] == ':';
 	uint64_t bytes = (uint64_t)f->list_bytes + name.n + value.n + FIELD_OVERHEAD;
@@ -360,7 +363,7 @@ int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_sli
 		return 0;
 	}
 	f->list_bytes = (uint32_t)bytes;
-	return pseudo ? add_pseudo(f, name, value) : add_regular(f, name, value);
+	return pseudo ? add_pseudo(f, name, value) : add_regular(f, name, value, flags);
 }
 
 /* --- the end of a section --- */
@@ -547,12 +550,16 @@ int sn_h2_fields_request(struct sn_h2_fields *f, bool end_stream, uint32_t extra
 /* Three digits, 100..999; 101 does not exist here (RFC 9113 8.6). */
 static int check_status(struct sn_h2_fields *f, bool end_stream, uint16_t *ret)
 {
-	uint64_t status;
+	const char *p = f->status.p;
+	unsigned status;
 
 	if (!(f->seen & SEEN_STATUS))
 		return refuse(f, "missing-pseudo");
-	if (f->status.n != 3 || sn_num_u64(f->status, 999, &status) != 0 || status < 100 ||
-	    status == 101)
+	if (f->status.n != 3 || !sn_char_is(p[0], SN_CH_DIGIT) || !sn_char_is(p[1], SN_CH_DIGIT) ||
+	    !sn_char_is(p[2], SN_CH_DIGIT))
+		return refuse(f, "bad-status");
+	status = (unsigned)(p[0] - '0') * 100 + (unsigned)(p[1] - '0') * 10 + (unsigned)(p[2] - '0');
+	if (status < 100 || status == 101)
 		return refuse(f, "bad-status");
 	if (status < 200 && end_stream)
 		return refuse(f, "informational-end");

@@ -41,9 +41,10 @@ void sn_h2_fields_done(struct sn_h2_fields *f);
  * parsed, for fields that filters add (headers.cap). */
 void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint32_t max_bytes,
 			uint32_t max_count);
-/* One field. Returns 0; -SN_EPROTO (malformed: f->reason); -SN_ENOMEM. Past a limit it returns 0,
+/* One field; @flags: enum sn_hdr_flags that it has from the start. Returns 0; -SN_EPROTO (malformed: f->reason); -SN_ENOMEM. Past a limit it returns 0,
  * sets too_big and keeps nothing more. */
-int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value);
+int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value,
+		     uint8_t flags);
 
 /* The section is complete. @extra: spare places behind the fields (headers.cap = n + extra).
  * Cookie crumbs are joined (RFC 9113 8.2.3); `te: trailers` stays. Return 0, -SN_EPROTO

@@ -39,6 +39,7 @@ struct sn_h2__stream {
 	bool never_sent; /* a request that nghttp2 gave up before it left */
 	bool answered;	 /* a response head came, 1xx included */
 	bool connect;	 /* extended CONNECT */
+	bool ending;	 /* the DATA frame that is being read ends it: its window is of no use */
 };
 
 /* How trailers are kept until the payload has gone. */
@@ -54,6 +55,7 @@ struct sn_h2 {
 	void *user;
 
 	struct sn_list streams, free_streams;
+	struct sn_h2__stream *found; /* the one that was looked for last, or NULL */
 	uint32_t n_streams, n_free;
 	int32_t last_in; /* highest stream that the peer opened */
 
@@ -62,6 +64,7 @@ struct sn_h2 {
 	struct sn_h2_guard guard;
 	uint64_t now_ms;
 	bool guard_started, settings_seen, peer_connect, peer_left, leaving, no_memory;
+	uint32_t peer_streams;	 /* that it takes at once */
 	bool limit_told; /* how many streams the peer may have open */
 
 	/* where in the input we stand */
@@ -155,8 +158,8 @@ bool sn_h2__was_reset(const struct sn_h2 *h2, int32_t id);
 void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s);
 /* A stream more than the peer may have open: refused, so that it may be sent again. */
 void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id);
-/* @secret: it came as one that is never indexed. 0 or -SN_ENOMEM. */
-int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, bool secret);
+/* @flags: SN_HDR_SECRET if it came as one that is never indexed. 0 or -SN_ENOMEM. */
+int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, uint8_t flags);
 /* Whatever else it holds. */
 void sn_h2__section_too_big(struct sn_h2 *h2);
 /* 0 or -SN_ENOMEM. */

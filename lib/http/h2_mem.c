@@ -22,9 +22,11 @@
 #define LARGE SN_H2_MEM_CLASSES
 
 struct sn_h2_mem_block {
-	struct sn_list link; /* of those that are out; .next alone while free */
-	size_t bytes;	     /* that fit */
-	size_t class;	     /* LARGE: malloc's own */
+	struct sn_list link;		   /* of all, whether out or free */
+	struct sn_h2_mem_block *next_free; /* of its class */
+	size_t bytes;			   /* that fit */
+	size_t class;			   /* LARGE: malloc's own */
+	size_t pad;
 };
 
 _Static_assert(sizeof(struct sn_h2_mem_block) % 16 == 0, "blocks stay aligned to 16");
@@ -32,13 +34,13 @@ _Static_assert(sizeof(struct sn_h2_mem_block) % 16 == 0, "blocks stay aligned to
 void sn_h2_mem_init(struct sn_h2_mem *m)
 {
 	*m = (struct sn_h2_mem){0};
-	sn_list_init(&m->out);
+	sn_list_init(&m->all);
 }
 
-/* NULL ends a list of free blocks. */
-static struct sn_h2_mem_block *next_free(struct sn_h2_mem_block *b)
+static void drop(struct sn_h2_mem_block *b)
 {
-	return (struct sn_h2_mem_block *)b->link.next;
+	sn_list_del(&b->link);
+	free(b);
 }
 
 void sn_h2_mem_trim(struct sn_h2_mem *m)
@@ -47,19 +49,17 @@ void sn_h2_mem_trim(struct sn_h2_mem *m)
 		while (m->free[i]) {
 			struct sn_h2_mem_block *b = m->free[i];
 
-			m->free[i] = next_free(b);
-			free(b);
+			m->free[i] = b->next_free;
+			drop(b);
 		}
 	m->n_free = 0;
 }
 
 void sn_h2_mem_done(struct sn_h2_mem *m)
 {
-	sn_h2_mem_trim(m);
-	for (struct sn_list *l; (l = sn_list_first(&m->out));) {
-		sn_list_del(l);
-		free(sn_list_entry(l, struct sn_h2_mem_block, link));
-	}
+	for (struct sn_list *l; (l = sn_list_first(&m->all));)
+		drop(sn_list_entry(l, struct sn_h2_mem_block, link));
+	sn_h2_mem_init(m);
 }
 
 static struct sn_h2_mem_block *block_of(void *p)
@@ -76,9 +76,8 @@ void *sn_h2_mem_get(struct sn_h2_mem *m, size_t n)
 		n = (class + 1) * CLASS_BYTES;
 		b = m->free[class];
 		if (b) {
-			m->free[class] = next_free(b);
+			m->free[class] = b->next_free;
 			m->n_free--;
-			sn_list_push_front(&m->out, &b->link);
 			return b + 1;
 		}
 	} else {
@@ -91,7 +90,7 @@ void *sn_h2_mem_get(struct sn_h2_mem *m, size_t n)
 		return NULL;
 	b->bytes = n;
 	b->class = class;
-	sn_list_push_front(&m->out, &b->link);
+	sn_list_push_front(&m->all, &b->link);
 	return b + 1;
 }
 
@@ -112,12 +111,11 @@ void sn_h2_mem_put(struct sn_h2_mem *m, void *p)
 	if (!p)
 		return;
 	b = block_of(p);
-	sn_list_del(&b->link);
 	if (!KEEPS || b->class == LARGE || m->n_free >= KEEP_BLOCKS) {
-		free(b);
+		drop(b);
 		return;
 	}
-	b->link.next = (struct sn_list *)m->free[b->class];
+	b->next_free = m->free[b->class];
 	m->free[b->class] = b;
 	m->n_free++;
 }

@@ -17,7 +17,7 @@ struct sn_h2_mem_block;
 struct sn_h2_mem {
 	struct sn_h2_mem_block *free[SN_H2_MEM_CLASSES];
 	uint32_t n_free; /* in all classes (bounded) */
-	struct sn_list out;
+	struct sn_list all; /* blocks, free or out */
 };
 
 void sn_h2_mem_init(struct sn_h2_mem *m);

@@ -57,24 +57,24 @@ void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s)
 	sn_h2_fields_begin(h2->section, section, h2->set.header_bytes, h2->set.header_count);
 }
 
-int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, bool secret)
+static int drop_field(struct sn_h2 *h2)
+{
+	if (++h2->n_dropped > DROPPED_FIELDS)
+		(void)sn_h2__fail(h2, SN_ELIMIT, SN_H2_ENHANCE_YOUR_CALM, "header-flood");
+	return 0;
+}
+
+int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, uint8_t flags)
 {
 	struct sn_h2_fields *f = h2->section;
-	uint32_t n_before;
 	int rc;
 
-	if (!h2->cur || h2->section_bad || f->too_big) {
-		if (++h2->n_dropped > DROPPED_FIELDS)
-			(void)sn_h2__fail(h2, SN_ELIMIT, SN_H2_ENHANCE_YOUR_CALM, "header-flood");
-		return 0;
-	}
-	n_before = f->n;
-	rc = sn_h2_fields_add(f, name, value);
-	if (rc == -SN_ENOMEM)
+	if (!h2->cur || h2->section_bad || f->too_big)
+		return drop_field(h2);
+	rc = sn_h2_fields_add(f, name, value, flags);
+	if (rc == 0 || rc == -SN_ENOMEM)
 		return rc;
-	h2->section_bad = rc != 0;
-	if (secret && f->n > n_before)
-		f->v[n_before].flags |= SN_HDR_SECRET;
+	h2->section_bad = true;
 	return 0;
 }
 

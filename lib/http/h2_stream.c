@@ -54,6 +54,8 @@ void sn_h2__stream_free(struct sn_h2__stream *s)
 void sn_h2__stream_put(struct sn_h2 *h2, struct sn_h2__stream *s)
 {
 	h2->n_streams--;
+	if (h2->found == s)
+		h2->found = NULL;
 	if (h2->n_free >= KEEP_STREAMS) {
 		sn_h2__stream_free(s);
 		return;

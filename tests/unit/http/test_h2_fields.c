@@ -13,7 +13,7 @@ static int add_lines(const char *lines)
 	while (*lines) {
 		const char *end = strchr(lines, '\n'), *colon = strstr(lines + 1, ": ");
 		int rc = sn_h2_fields_add(&fields, sn_slice(lines, (size_t)(colon - lines)),
-					  sn_slice(colon + 2, (size_t)(end - colon - 2)));
+					  sn_slice(colon + 2, (size_t)(end - colon - 2)), 0);
 
 		if (rc != 0)
 			return rc;
@@ -191,13 +191,13 @@ static void test_nul(void **state)
 {
 	(void)state;
 	sn_h2_fields_begin(&fields, SN_H2_REQUEST, max_bytes, max_count);
-	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a"), SN_SLICE("b\0c")), -SN_EPROTO);
+	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a"), SN_SLICE("b\0c"), 0), -SN_EPROTO);
 	sn_h2_fields_begin(&fields, SN_H2_REQUEST, max_bytes, max_count);
-	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a\0"), SN_SLICE("b")), -SN_EPROTO);
+	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a\0"), SN_SLICE("b"), 0), -SN_EPROTO);
 	sn_h2_fields_begin(&fields, SN_H2_REQUEST, max_bytes, max_count);
-	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a"), SN_SLICE("b\nc")), -SN_EPROTO);
+	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("a"), SN_SLICE("b\nc"), 0), -SN_EPROTO);
 	sn_h2_fields_begin(&fields, SN_H2_REQUEST, max_bytes, max_count);
-	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE(""), SN_SLICE("b")), -SN_EPROTO);
+	assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE(""), SN_SLICE("b"), 0), -SN_EPROTO);
 }
 
 /* Each field counts its name, its value and 32. */
@@ -220,7 +220,7 @@ static void test_bounds(void **state)
 	sn_h2_fields_begin(&fields, SN_H2_REQUEST, max_bytes, max_count);
 	assert_int_equal(add_lines(BASE), 0);
 	for (int i = 0; i < 1000; i++)
-		assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("x"), SN_SLICE("yyyyyyyyy")),
+		assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("x"), SN_SLICE("yyyyyyyyy"), 0),
 				 0);
 	assert_true(fields.too_big && fields.n <= max_count && fields.text.cap < 4096);
 }
