@@ -13,6 +13,7 @@
 #ifndef SN_PROXY_CONN_H
 #define SN_PROXY_CONN_H
 
+#include "base/err.h"
 #include "net/outq.h"
 #include "net/relay.h"
 #include "proxy/input.h"
@@ -82,7 +83,7 @@ static inline size_t sn_conn_dir(const struct sn_conn *c)
 	return c->conf->direction == SN_INBOUND;
 }
 /* Counts and logs a refusal. */
-void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail);
+SN_COLD void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail);
 
 /* down_h1.c: the client speaks HTTP/1; what is buffered is the beginning of a head. */
 void sn_down_h1_begin(struct sn_conn *c);

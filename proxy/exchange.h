@@ -14,6 +14,7 @@
 #ifndef SN_PROXY_EXCHANGE_H
 #define SN_PROXY_EXCHANGE_H
 
+#include "base/err.h"
 #include "http/h1.h"
 #include "http/h2.h"
 #include "http/h2pool.h"
@@ -201,7 +202,7 @@ void sn_exchange_discard(struct sn_exchange *x);
 /* x->req and x->head are set: routes it and starts the first try. May end it. */
 void sn_exchange_begin(struct sn_exchange *x);
 /* Answers in the upstream's place, or cuts when a response has begun. Ends it. */
-void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
+SN_COLD void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
 			const char *detail);
 /* 429: over a rate limit for another @wait_ns, which Retry-After tells. */
 void sn_exchange_refuse_for(struct sn_exchange *x, uint64_t wait_ns, const char *detail);
@@ -210,13 +211,13 @@ void sn_exchange_set_deadline(struct sn_exchange *x, uint64_t ms);
 /* Until then; UINT64_MAX: for ever. */
 uint64_t sn_exchange_left_ms(const struct sn_exchange *x);
 /* The client is gone, or its connection is closing: lets go of all. Ends it. */
-void sn_exchange_abort(struct sn_exchange *x);
+SN_COLD void sn_exchange_abort(struct sn_exchange *x);
 /* The upstream's side: the connection is there. Sends head, body so far, and flushes. */
 void sn_exchange_connected(struct sn_exchange *x, int (*put_head)(struct sn_exchange *x));
 /* ... or it is not, for the reason that a pool gives (-SN_ETIMEOUT, -SN_ECONN, -SN_EPROTO: the peer
  * does not speak HTTP/2; -SN_ELIMIT: too many wait; -SN_ENOMEM, -SN_ESYS): tries again or refuses.
  */
-void sn_exchange_not_connected(struct sn_exchange *x, int code);
+SN_COLD void sn_exchange_not_connected(struct sn_exchange *x, int code);
 /* The upstream's side has a head (checked). Passes it on. Returns 0, or negative: gone. */
 int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct sn_slice head);
 /* The upstream's side has read the response's end, and flushed nothing yet. */
@@ -251,7 +252,7 @@ void sn_tries_begin(struct sn_exchange *x);
 void sn_tries_next(struct sn_exchange *x);
 /* A try failed. @unprocessed: nobody has acted on it. Another one follows, never from inside this
  * call, if that is safe and the policy and the budget allow it; else it is refused with @status. */
-void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
+SN_COLD void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
 			    enum sn_refusal_reason reason, const char *detail);
 /* A final head has come. False: another try follows instead, and this one is over. */
 bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp);

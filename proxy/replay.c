@@ -70,5 +70,6 @@ void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_
 	move(&req->path, from, to);
 	move(&req->authority, from, to);
 	move(&req->upgrade_to, from, to);
+	req->text = sn_slice("", 0);
 	head->p = to;
 }

@@ -31,7 +31,7 @@ enum seen {
 /* At once what most heads need. */
 #define TEXT_BYTES 512
 
-static int refuse(struct sn_h2_fields *f, const char *reason)
+SN_COLD static int refuse(struct sn_h2_fields *f, const char *reason)
 {
 	f->reason = reason;
 	return -SN_EPROTO;
@@ -93,7 +93,7 @@ static void move_slice(struct sn_slice *s, uintptr_t by)
 }
 
 /* Room for @n octets of text. */
-static int grow_text(struct sn_h2_fields *f, size_t n)
+SN_COLD static int grow_text(struct sn_h2_fields *f, size_t n)
 {
 	struct sn_slice *const own[] = {&f->method,   &f->scheme, &f->authority, &f->path,
 					&f->protocol, &f->status, &f->host,	 &f->length};

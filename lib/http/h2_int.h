@@ -124,14 +124,14 @@ static inline bool sn_h2__is_sent(const struct sn_header *h)
 /* --- h2.c: towards the library --- */
 
 /* The session is over: GOAWAY(@h2_error), and feed returns -@code from now on (returned here). */
-int sn_h2__fail(struct sn_h2 *h2, int code, uint32_t h2_error, const char *failure);
-int sn_h2__fail_budget(struct sn_h2 *h2);
-int sn_h2__fail_memory(struct sn_h2 *h2);
+SN_COLD int sn_h2__fail(struct sn_h2 *h2, int code, uint32_t h2_error, const char *failure);
+SN_COLD int sn_h2__fail_budget(struct sn_h2 *h2);
+SN_COLD int sn_h2__fail_memory(struct sn_h2 *h2);
 /* The open stream @id, or NULL. */
 struct sn_h2__stream *sn_h2__find(struct sn_h2 *h2, int32_t id);
 /* Queues RST_STREAM, whether the stream is open or not. 0 or -SN_ENOMEM. */
-int sn_h2__submit_reset(struct sn_h2 *h2, int32_t id, uint32_t code);
-void sn_h2__reset_now(struct sn_h2 *h2, struct sn_h2__stream *s, uint32_t code);
+SN_COLD int sn_h2__submit_reset(struct sn_h2 *h2, int32_t id, uint32_t code);
+SN_COLD void sn_h2__reset_now(struct sn_h2 *h2, struct sn_h2__stream *s, uint32_t code);
 /* There is something to send again. 0 or -SN_ENOMEM. */
 int sn_h2__resume(struct sn_h2__stream *s);
 /* Hands bytes to the library, which calls the functions of h2_recv.c. As sn_h2_feed. */
@@ -157,7 +157,7 @@ bool sn_h2__was_reset(const struct sn_h2 *h2, int32_t id);
 /* @s: NULL when nobody wants the section. */
 void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s);
 /* A stream more than the peer may have open: refused, so that it may be sent again. */
-void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id);
+SN_COLD void sn_h2__surplus_came(struct sn_h2 *h2, int32_t id);
 /* @flags: SN_HDR_SECRET if it came as one that is never indexed. 0 or -SN_ENOMEM. */
 int sn_h2__field_came(struct sn_h2 *h2, struct sn_slice name, struct sn_slice value, uint8_t flags);
 /* Whatever else it holds. */
@@ -168,6 +168,6 @@ void sn_h2__data_came(struct sn_h2 *h2, struct sn_h2__stream *s, struct sn_slice
 /* END_STREAM came with DATA or trailers. */
 void sn_h2__end_came(struct sn_h2 *h2, struct sn_h2__stream *s, const struct sn_headers *trailers,
 		     struct sn_slice head);
-void sn_h2__malformed(struct sn_h2 *h2, struct sn_h2__stream *s, const char *reason);
+SN_COLD void sn_h2__malformed(struct sn_h2 *h2, struct sn_h2__stream *s, const char *reason);
 
 #endif

@@ -57,7 +57,7 @@ void sn_h2__section_begin(struct sn_h2 *h2, struct sn_h2__stream *s)
 	sn_h2_fields_begin(h2->section, section, h2->set.header_bytes, h2->set.header_count);
 }
 
-static int drop_field(struct sn_h2 *h2)
+SN_COLD static int drop_field(struct sn_h2 *h2)
 {
 	if (++h2->n_dropped > DROPPED_FIELDS)
 		(void)sn_h2__fail(h2, SN_ELIMIT, SN_H2_ENHANCE_YOUR_CALM, "header-flood");
@@ -85,7 +85,7 @@ void sn_h2__section_too_big(struct sn_h2 *h2)
 }
 
 /* 431, and a stop to what follows. */
-static int refuse_large(struct sn_h2 *h2, struct sn_h2__stream *s)
+SN_COLD static int refuse_large(struct sn_h2 *h2, struct sn_h2__stream *s)
 {
 	struct sn_header v[] = {
 		{SN_SLICE("content-length"), SN_SLICE("0"), SN_HDR_CONTENT_LENGTH, 0},
