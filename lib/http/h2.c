@@ -11,6 +11,7 @@
 
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Not in every nghttp2 that we build with: NULL where the library has not got it. */
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst,
@@ -366,13 +367,17 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 {
 	struct sn_h2__stream *s = source->ptr;
 	struct sn_h2 *h2 = user;
+	char *p;
 
 	(void)ng;
 	(void)frame;
 	if (sn_buf_reserve(h2->out, SN_H2__FRAME_HEAD + n) != 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	(void)sn_buf_append(h2->out, head, SN_H2__FRAME_HEAD);
-	(void)sn_buf_append(h2->out, sn_buf_slice(&s->send).p, n);
+	p = h2->out->data + h2->out->end;
+	memcpy(p, head, SN_H2__FRAME_HEAD);
+	if (n > 0)
+		memcpy(p + SN_H2__FRAME_HEAD, s->send.data + s->send.start, n);
+	h2->out->end += SN_H2__FRAME_HEAD + n;
 	sn_buf_consume(&s->send, n);
 	sn_h2_guard_sent_data(&h2->guard, (uint32_t)n);
 	if (s->wants_drained && sn_buf_len(&s->send) <= s->low_mark) {

@@ -419,7 +419,8 @@ static int settle(struct sn_h2_fields *f, uint32_t extra, struct sn_headers *ret
 		return -SN_ETOOBIG;
 	if (f->n_cookie > 1 && join_cookies(f) != 0)
 		return -SN_ENOMEM;
-	if (reserve_fields(f, f->n + extra) != 0 || reserve_text(f, 2) != 0)
+	if ((f->n + extra > f->cap && reserve_fields(f, f->n + extra) != 0) ||
+	    reserve_text(f, 2) != 0)
 		return -SN_ENOMEM;
 	lines = f->n > 0 ? f->v[0].name.p : text_end(f);
 	memcpy(text_end(f), "\r\n", 2);

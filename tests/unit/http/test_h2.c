@@ -473,6 +473,55 @@ static void test_many(void **state)
 	pair_done(&p);
 }
 
+/* A head that came by HTTP/2: its text may be gone before the frame is made, fields may have been
+ * added from elsewhere, and more than one head may be on its way to one stream. */
+static void pinned(void)
+{
+	char text[] = "GEThttp/patha.bname: value\r\nother: thing\r\n\r\n";
+	char added[] = "X-Added", new_value[] = "new";
+	struct sn_header v[] = {
+		{sn_slice(text + 15, 4), sn_slice(text + 21, 5), SN_HDR_OTHER, 0},
+		{sn_slice(text + 28, 5), sn_slice(new_value, 3), SN_HDR_OTHER, 0},
+		{sn_slice(added, 7), sn_slice(text + 35, 5), SN_HDR_OTHER, 0}};
+	struct sn_request req = {.method = SN_METHOD_GET,
+				 .method_text = sn_slice(text, 3),
+				 .scheme = sn_slice(text + 3, 4),
+				 .path = sn_slice(text + 7, 5),
+				 .authority = sn_slice(text + 12, 3),
+				 .headers = {v, SN_ARRAY_LEN(v), SN_ARRAY_LEN(v)},
+				 .text = sn_slice(text, sizeof(text) - 1)};
+	char answer[] = "200server: s\r\n\r\n";
+	struct sn_header w[] = {{sn_slice(answer + 3, 6), sn_slice(answer + 11, 1), SN_HDR_SERVER, 0}};
+	struct sn_response early = {.status = 103, .headers = {w, 1, 1}}, resp = early;
+	struct sn_h2_stream *s, *never;
+
+	early.text = resp.text = sn_slice(answer, sizeof(answer) - 1);
+	resp.status = 200;
+	assert_int_equal(sn_h2_submit_request(p.c.h2, &req, true, NULL, &s), 0);
+	assert_int_equal(sn_h2_submit_request(p.c.h2, &req, true, NULL, &never), 0);
+	sn_h2_reset(never, SN_H2_CANCEL);
+	memset(text, '!', sizeof(text) - 1);
+	memset(added, '!', sizeof(added) - 1);
+	memset(new_value, '!', sizeof(new_value) - 1);
+	pair_run(&p);
+	assert_log(&p.s, "request1:GET:a.b:/path:end name=value other=new x-added=thing");
+	assert_log(&p.c, "closed3:8");
+	assert_int_equal(sn_h2_submit_response(p.s.last, &early, false), 0);
+	assert_int_equal(sn_h2_submit_response(p.s.last, &early, false), 0);
+	assert_int_equal(sn_h2_submit_response(p.s.last, &resp, true), 0);
+	memset(answer, '!', sizeof(answer) - 1);
+	pair_run(&p);
+	assert_log(&p.c, "response1:103 server=s response1:103 server=s "
+			 "response1:200:end server=s closed1:0");
+	assert_log(&p.s, "closed1:0");
+}
+
+static void test_pinned(void **state)
+{
+	(void)state;
+	at_splits(pinned);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +542,7 @@ int main(void)
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_large_head),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

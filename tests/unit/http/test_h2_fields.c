@@ -302,6 +302,77 @@ static void test_trailers(void **state)
 	assert_slice(head, "\r\n");
 }
 
+/* Each octet at each place of names and values of each length that is looked at in words. */
+static void test_octets(void **state)
+{
+	char text[40];
+
+	(void)state;
+	for (size_t n = 1; n <= sizeof(text); n++)
+		for (size_t at = 0; at < n; at++)
+			for (int o = 0; o < 256; o++) {
+				bool edge = at == 0 || at == n - 1;
+				bool token = o && strchr("!#$%&'*+-.^_`|~0123456789"
+							 "abcdefghijklmnopqrstuvwxyz",
+							 o);
+				bool visible = o == '\t' || (o >= ' ' && o != 127);
+				int rc;
+
+				memset(text, 'x', n);
+				text[at] = (char)o;
+				if (at > 0 || o != ':') {
+					sn_h2_fields_begin(&fields, SN_H2_REQUEST, 1000, 10);
+					rc = sn_h2_fields_add(&fields, sn_slice(text, n),
+							      SN_SLICE("v"), 0);
+					assert_int_equal(rc, token ? 0 : -SN_EPROTO);
+				}
+				sn_h2_fields_begin(&fields, SN_H2_REQUEST, 1000, 10);
+				rc = sn_h2_fields_add(&fields, SN_SLICE("name"), sn_slice(text, n),
+						      0);
+				if (edge && (o == ' ' || o == '\t'))
+					visible = false;
+				assert_int_equal(rc, visible ? 0 : -SN_EPROTO);
+			}
+}
+
+/* A text that has to move takes along what points into it. */
+static void test_moving(void **state)
+{
+	static char value[3000];
+	struct sn_request req;
+	struct sn_slice head;
+
+	(void)state;
+	memset(value, 'v', sizeof(value));
+	sn_h2_fields_done(&fields);
+	sn_h2_fields_begin(&fields, SN_H2_REQUEST, 100000, 100);
+	assert_int_equal(add_lines(":method: GET\n:scheme: http\n:path: /p\nhost: a\n"
+				   "content-length: 0\nx: y\n"),
+			 0);
+	for (size_t n = 1; n <= sizeof(value); n *= 3)
+		assert_int_equal(sn_h2_fields_add(&fields, SN_SLICE("long-name-of-a-field"),
+						  sn_slice(value, n), SN_HDR_SECRET),
+				 0);
+	assert_int_equal(add_lines("cookie: a=1\ncookie: b=2\n"), 0);
+	assert_int_equal(sn_h2_fields_request(&fields, true, 3, &req, &head), 0);
+	assert_slice(req.method_text, "GET");
+	assert_slice(req.scheme, "http");
+	assert_slice(req.path, "/p");
+	assert_slice(req.authority, "a");
+	assert_slice(req.headers.v[2].name, "x");
+	assert_slice(req.headers.v[2].value, "y");
+	for (uint32_t i = 3; i < 11; i++)
+		assert_slice(req.headers.v[i].name, "long-name-of-a-field");
+	assert_true(req.headers.v[3].flags & SN_HDR_SECRET);
+	assert_slice(req.headers.v[req.headers.n - 1].value, "a=1; b=2");
+	for (uint32_t i = 0; i < req.headers.n; i++) {
+		assert_true(req.headers.v[i].name.p >= req.text.p);
+		assert_true(req.headers.v[i].value.p + req.headers.v[i].value.n <=
+			    req.text.p + req.text.n);
+	}
+	assert_true(head.p + head.n == req.text.p + req.text.n);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -322,7 +393,8 @@ int main(void)
 		cmocka_unit_test(test_accepted), cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_bounds),	 cmocka_unit_test(test_responses),
-		cmocka_unit_test(test_trailers),
+		cmocka_unit_test(test_trailers), cmocka_unit_test(test_octets),
+		cmocka_unit_test(test_moving),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
