@@ -23,7 +23,8 @@ struct sn_down_h2 {
 	struct sn_h2conn conn;
 	struct sn_conn *c;
 	struct sn_list exchanges;
-	struct sn_timer bye; /* the second step of going away */
+	struct sn_timer bye;   /* the second step of going away */
+	struct sn_timer stall; /* when the first of the exchanges may have stalled, or earlier */
 	bool leaving;
 	bool trimmed; /* idle for a while already */
 };
@@ -300,6 +301,8 @@ static void on_request(struct sn_h2_stream *s, struct sn_request *req, struct sn
 	x->req = *req;
 	x->head = head;
 	sn_list_push_back(&h->exchanges, &x->link);
+	if (!sn_timer_is_set(&h->stall))
+		sn_loop_timer(c->w->loop, &h->stall, c->w->progress_ms);
 	sn_exchange_begin(x);
 }
 
@@ -432,6 +435,37 @@ static void on_bye(struct sn_timer *t, uint64_t now_ms)
 	sn_h2conn_kick(&h->conn);
 }
 
+/* One that has not moved since @since_ms, or NULL; then *ret_oldest: when the stillest has. */
+static struct sn_exchange *still(const struct sn_down_h2 *h, uint64_t since_ms,
+				 uint64_t *ret_oldest_ms)
+{
+	*ret_oldest_ms = UINT64_MAX;
+	sn_list_each(&h->exchanges, at, next)
+	{
+		struct sn_exchange *x = sn_list_entry(at, struct sn_exchange, link);
+
+		if (x->progress_ms <= since_ms)
+			return x;
+		if (x->progress_ms < *ret_oldest_ms)
+			*ret_oldest_ms = x->progress_ms;
+	}
+	return NULL;
+}
+
+static void on_stall(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_down_h2 *h = sn_container_of(t, struct sn_down_h2, stall);
+	struct sn_worker *w = h->c->w;
+	uint64_t period_ms = w->progress_ms, oldest_ms = now_ms;
+	uint64_t since_ms = now_ms > period_ms ? now_ms - period_ms : 0;
+	struct sn_exchange *x;
+
+	while ((x = still(h, since_ms, &oldest_ms)))
+		sn_exchange_stalled(x); /* it ends, or counts as moved now */
+	if (!sn_list_empty(&h->exchanges))
+		sn_loop_timer(w->loop, &h->stall, oldest_ms + period_ms - now_ms);
+}
+
 void sn_down_h2_leave(struct sn_conn *c)
 {
 	struct sn_down_h2 *h = c->h2;
@@ -500,6 +534,7 @@ void sn_down_h2_begin(struct sn_conn *c)
 	sn_conn_decided(c);
 	sn_list_init(&h->exchanges);
 	sn_timer_init(&h->bye, on_bye);
+	sn_timer_init(&h->stall, on_stall);
 	sn_loop_timer_cancel(c->w->loop, &c->timer);
 	sn_timer_init(&c->timer, on_timer);
 	sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
@@ -525,6 +560,7 @@ void sn_down_h2_end(struct sn_conn *c)
 	sn_list_each(&h->exchanges, at, next) /* those whose stream had ended already */
 		sn_exchange_abort(sn_list_entry(at, struct sn_exchange, link));
 	sn_loop_timer_cancel(c->w->loop, &h->bye);
+	sn_loop_timer_cancel(c->w->loop, &h->stall);
 }
 
 bool sn_down_h2_is_idle(const struct sn_conn *c)

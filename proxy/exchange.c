@@ -35,7 +35,10 @@ static void look_again(struct sn_exchange *x, uint64_t quiet_ms)
 
 	if (stream && stream > quiet_ms && stream - quiet_ms < wait)
 		wait = stream - quiet_ms;
-	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, wait);
+	if (x->down == &sn_down_h2)
+		x->progress_ms = sn_loop_now_ms(x->w->loop) + wait - x->w->progress_ms;
+	else
+		sn_loop_timer(x->w->loop, &x->c->timer, wait);
 }
 
 /* Bodies must move while the other side is ready for them. A silent upstream is the request
@@ -64,12 +67,6 @@ void sn_exchange_stalled(struct sn_exchange *x)
 		x->waiting_mark = waiting;
 		look_again(x, quiet_ms);
 	}
-}
-
-static void on_progress(struct sn_timer *t, uint64_t now_ms)
-{
-	(void)now_ms;
-	sn_exchange_stalled(sn_container_of(t, struct sn_exchange, progress));
 }
 
 struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *down)
@@ -114,7 +111,6 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 	sn_buf_init(&x->hop_names, 0);
 	sn_replay_init(&x->replay);
 	sn_timer_init(&x->deadline, on_deadline);
-	sn_timer_init(&x->progress, on_progress);
 	sn_tries_init(x);
 	return x;
 }
@@ -166,7 +162,6 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 		sn_stats_response(x->stats, status, x->grpc_status,
 				  sn_loop_now_ns(w->loop) - x->start_ns);
 	sn_loop_timer_cancel(w->loop, &x->deadline);
-	sn_loop_timer_cancel(w->loop, &x->progress);
 	sn_tries_end(x);
 	sn_buf_done(&x->early);
 	sn_buf_done(&x->early_trailers);

@@ -183,10 +183,10 @@ struct sn_exchange {
 	size_t waiting_mark; /* down->waiting when progress was looked at */
 	uint64_t moved_ms;   /* when something did last */
 	uint64_t start_ns, try_ns;
+	uint64_t progress_ms; /* looked at when that is w->progress_ms ago (HTTP/2 client) */
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	char grpc_timeout[12];	  /* as it is passed on */
 	struct sn_timer deadline; /* of the whole request */
-	struct sn_timer progress; /* of its bodies (HTTP/2 client) */
 	union {
 		struct sn_up_h1_state u1;
 		struct sn_up_h2_state u2;
@@ -202,8 +202,8 @@ void sn_exchange_discard(struct sn_exchange *x);
 /* x->req and x->head are set: routes it and starts the first try. May end it. */
 void sn_exchange_begin(struct sn_exchange *x);
 /* Answers in the upstream's place, or cuts when a response has begun. Ends it. */
-SN_COLD void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_reason reason,
-			const char *detail);
+SN_COLD void sn_exchange_refuse(struct sn_exchange *x, unsigned status,
+				enum sn_refusal_reason reason, const char *detail);
 /* 429: over a rate limit for another @wait_ns, which Retry-After tells. */
 void sn_exchange_refuse_for(struct sn_exchange *x, uint64_t wait_ns, const char *detail);
 /* Its time ends in @ms, or before if that was said already. */
@@ -231,11 +231,15 @@ int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trai
 /* The request's end is on its way: with that a tunnel whose other direction has ended is over. */
 void sn_exchange_request_sent(struct sn_exchange *x);
 /* Something of a body moved. An HTTP/1 client has one exchange at a time, so its connection's timer
- * serves, which is pushed back from request to request and never taken off. */
+ * serves, which is pushed back from request to request and never taken off; an HTTP/2 connection
+ * has one for all of its exchanges, which looks at when each has moved. */
 static inline void sn_exchange_progress(struct sn_exchange *x)
 {
 	x->moved_ms = sn_loop_now_ms(x->w->loop);
-	sn_loop_timer(x->w->loop, x->ds ? &x->progress : &x->c->timer, x->w->progress_ms);
+	if (x->down == &sn_down_h2)
+		x->progress_ms = x->moved_ms;
+	else
+		sn_loop_timer(x->w->loop, &x->c->timer, x->w->progress_ms);
 }
 /* Nothing has for a while: the shorter of timeouts.body and timeouts.stream. */
 void sn_exchange_stalled(struct sn_exchange *x);

@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* For what is called when something has failed: the way there is laid out apart from the way that is
- * usually taken. */
+/* For what is called when something has failed: the way there is laid out apart from the way that
+ * is usually taken. */
 #define SN_COLD __attribute__((cold))
 
 /* The band (tens) gives the class; see sn_code_band(). All are used negated as return values

@@ -96,7 +96,8 @@ void sn_h2_consume(struct sn_h2_stream *pub, size_t n)
 {
 	const struct sn_h2__stream *s = sn_h2__stream_of(pub);
 
-	if (n > 0 && !pub->remote_ended && !s->ending && !s->resetting && !pub->h2->no_memory && nghttp2_session_consume_stream(pub->h2->ng, pub->id, n) != 0)
+	if (n > 0 && !pub->remote_ended && !s->ending && !s->resetting && !pub->h2->no_memory &&
+	    nghttp2_session_consume_stream(pub->h2->ng, pub->id, n) != 0)
 		(void)sn_h2__fail_memory(pub->h2);
 }
 

@@ -181,7 +181,9 @@ static const struct pseudo *pseudo_find(struct sn_slice name)
 		p = &pseudo_path;
 		break;
 	case 7:
-		p = name.p[1] == 'm' ? &pseudo_method : name.p[2] == 'c' ? &pseudo_scheme : &pseudo_status;
+		p = name.p[1] == 'm'   ? &pseudo_method
+		    : name.p[2] == 'c' ? &pseudo_scheme
+				       : &pseudo_status;
 		break;
 	case 9:
 		p = &pseudo_protocol;
@@ -559,7 +561,8 @@ static int check_status(struct sn_h2_fields *f, bool end_stream, uint16_t *ret)
 	if (f->status.n != 3 || !sn_char_is(p[0], SN_CH_DIGIT) || !sn_char_is(p[1], SN_CH_DIGIT) ||
 	    !sn_char_is(p[2], SN_CH_DIGIT))
 		return refuse(f, "bad-status");
-	status = (unsigned)(p[0] - '0') * 100 + (unsigned)(p[1] - '0') * 10 + (unsigned)(p[2] - '0');
+	status =
+		(unsigned)(p[0] - '0') * 100 + (unsigned)(p[1] - '0') * 10 + (unsigned)(p[2] - '0');
 	if (status < 100 || status == 101)
 		return refuse(f, "bad-status");
 	if (status < 200 && end_stream)

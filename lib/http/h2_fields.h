@@ -25,11 +25,11 @@ struct sn_h2_fields {
 	/* from here on zero when a section begins */
 	uint32_t n;
 	uint32_t list_bytes; /* name + value + 32 of each field (RFC 9113 10.5.1) */
-	bool too_big;	    /* past a limit: what follows is decoded and dropped */
-	bool regular;	    /* a regular field came: pseudo ones are too late */
-	const char *reason; /* of the refusal: a stable short word */
+	bool too_big;	     /* past a limit: what follows is decoded and dropped */
+	bool regular;	     /* a regular field came: pseudo ones are too late */
+	const char *reason;  /* of the refusal: a stable short word */
 	struct sn_slice method, scheme, authority, path, protocol, status; /* p is NULL: absent */
-	unsigned seen;							    /* which of them came */
+	unsigned seen;							   /* which of them came */
 	/* facts about regular fields, for finish */
 	uint32_t n_host, n_length, n_cookie;
 	struct sn_slice host, length;
@@ -41,8 +41,9 @@ void sn_h2_fields_done(struct sn_h2_fields *f);
  * parsed, for fields that filters add (headers.cap). */
 void sn_h2_fields_begin(struct sn_h2_fields *f, enum sn_h2_section section, uint32_t max_bytes,
 			uint32_t max_count);
-/* One field; @flags: enum sn_hdr_flags that it has from the start. Returns 0; -SN_EPROTO (malformed: f->reason); -SN_ENOMEM. Past a limit it returns 0,
- * sets too_big and keeps nothing more. */
+/* One field; @flags: enum sn_hdr_flags that it has from the start. Returns 0; -SN_EPROTO
+ * (malformed: f->reason); -SN_ENOMEM. Past a limit it returns 0, sets too_big and keeps nothing
+ * more. */
 int sn_h2_fields_add(struct sn_h2_fields *f, struct sn_slice name, struct sn_slice value,
 		     uint8_t flags);
 

@@ -64,8 +64,8 @@ struct sn_h2 {
 	struct sn_h2_guard guard;
 	uint64_t now_ms;
 	bool guard_started, settings_seen, peer_connect, peer_left, leaving, no_memory;
-	uint32_t peer_streams;	 /* that it takes at once */
-	bool limit_told; /* how many streams the peer may have open */
+	uint32_t peer_streams; /* that it takes at once */
+	bool limit_told;       /* how many streams the peer may have open */
 
 	/* where in the input we stand */
 	size_t magic_left;
@@ -110,12 +110,11 @@ static inline struct sn_h2__stream *sn_h2__stream_of(struct sn_h2_stream *s)
  * :authority. */
 static inline bool sn_h2__is_sent(const struct sn_header *h)
 {
-	const uint64_t never = UINT64_C(1) << SN_HDR_CONNECTION | UINT64_C(1) << SN_HDR_HOST |
-			       UINT64_C(1) << SN_HDR_HTTP2_SETTINGS |
-			       UINT64_C(1) << SN_HDR_KEEP_ALIVE |
-			       UINT64_C(1) << SN_HDR_PROXY_CONNECTION |
-			       UINT64_C(1) << SN_HDR_TRANSFER_ENCODING |
-			       UINT64_C(1) << SN_HDR_UPGRADE;
+	const uint64_t never =
+		UINT64_C(1) << SN_HDR_CONNECTION | UINT64_C(1) << SN_HDR_HOST |
+		UINT64_C(1) << SN_HDR_HTTP2_SETTINGS | UINT64_C(1) << SN_HDR_KEEP_ALIVE |
+		UINT64_C(1) << SN_HDR_PROXY_CONNECTION | UINT64_C(1) << SN_HDR_TRANSFER_ENCODING |
+		UINT64_C(1) << SN_HDR_UPGRADE;
 
 	_Static_assert(SN_HDR_COUNT <= 64, "a bit for each");
 	return !(h->flags & (SN_HDR_HOP | SN_HDR_DROPPED)) && !(never >> h->id & 1);

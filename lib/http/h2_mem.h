@@ -16,7 +16,7 @@ struct sn_h2_mem_block;
 
 struct sn_h2_mem {
 	struct sn_h2_mem_block *free[SN_H2_MEM_CLASSES];
-	uint32_t n_free; /* in all classes (bounded) */
+	uint32_t n_free;    /* in all classes (bounded) */
 	struct sn_list all; /* blocks, free or out */
 };
 

@@ -479,10 +479,9 @@ static void pinned(void)
 {
 	char text[] = "GEThttp/patha.bname: value\r\nother: thing\r\n\r\n";
 	char added[] = "X-Added", new_value[] = "new";
-	struct sn_header v[] = {
-		{sn_slice(text + 15, 4), sn_slice(text + 21, 5), SN_HDR_OTHER, 0},
-		{sn_slice(text + 28, 5), sn_slice(new_value, 3), SN_HDR_OTHER, 0},
-		{sn_slice(added, 7), sn_slice(text + 35, 5), SN_HDR_OTHER, 0}};
+	struct sn_header v[] = {{sn_slice(text + 15, 4), sn_slice(text + 21, 5), SN_HDR_OTHER, 0},
+				{sn_slice(text + 28, 5), sn_slice(new_value, 3), SN_HDR_OTHER, 0},
+				{sn_slice(added, 7), sn_slice(text + 35, 5), SN_HDR_OTHER, 0}};
 	struct sn_request req = {.method = SN_METHOD_GET,
 				 .method_text = sn_slice(text, 3),
 				 .scheme = sn_slice(text + 3, 4),
@@ -491,7 +490,8 @@ static void pinned(void)
 				 .headers = {v, SN_ARRAY_LEN(v), SN_ARRAY_LEN(v)},
 				 .text = sn_slice(text, sizeof(text) - 1)};
 	char answer[] = "200server: s\r\n\r\n";
-	struct sn_header w[] = {{sn_slice(answer + 3, 6), sn_slice(answer + 11, 1), SN_HDR_SERVER, 0}};
+	struct sn_header w[] = {
+		{sn_slice(answer + 3, 6), sn_slice(answer + 11, 1), SN_HDR_SERVER, 0}};
 	struct sn_response early = {.status = 103, .headers = {w, 1, 1}}, resp = early;
 	struct sn_h2_stream *s, *never;
 
