@@ -346,9 +346,9 @@ static int add_regular(struct sn_h2_fields *f, struct sn_slice name, struct sn_s
 				.flags = flags};
 	f->text.end += line;
 	p = sn_put(p, name.p, name.n);
-	memcpy(p, ": ", 2);
-	p = sn_put(p + 2, value.p, value.n);
-	memcpy(p, "\r\n", 2);
+	p = sn_put(p, ": ", 2);
+	p = sn_put(p, value.p, value.n);
+	sn_put(p, "\r\n", 2);
 	return h->id == SN_HDR_OTHER ? 0 : note_field(f, h, value);
 }
 
