@@ -54,7 +54,9 @@ struct sn_h2pool {
 	struct sn_buf *frames;
 	struct sn_list links; /* struct link.all; the next to be used first */
 	struct sn_list waiters;
-	uint32_t n_links, n_coming, n_waiters;
+	struct sn_timer wait; /* those that wait are looked at again: one's time is over, or
+				 there may be a link for it */
+	uint32_t n_links, n_coming, n_leaving, n_waiters;
 	struct sn_rng rng;
 	struct sn_redial redial;
 	bool retired;
@@ -69,6 +71,14 @@ static struct link *link_of(struct sn_list *at)
 static void free_pool(struct sn_task *t)
 {
 	free(sn_container_of(t, struct sn_h2pool, release));
+}
+
+/* @w waits no more. */
+static void unwait(struct sn_h2pool *p, struct sn_h2_waiter *w)
+{
+	sn_list_del(&w->link);
+	if (--p->n_waiters == 0)
+		sn_loop_timer_cancel(p->loop, &p->wait);
 }
 
 static void maybe_free(struct sn_h2pool *p)
@@ -93,6 +103,8 @@ static void drop(struct link *l)
 		return;
 	if (l->state == DIALLING || l->state == GREETING)
 		p->n_coming--;
+	if (l->state == LEAVING)
+		p->n_leaving--;
 	l->state = CLOSED;
 	sn_list_del(&l->all);
 	p->n_links--;
@@ -121,8 +133,7 @@ static void fail_waiters(struct sn_h2pool *p, int code)
 	while ((at = sn_list_first(&told))) {
 		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
 
-		sn_list_del(&w->link);
-		p->n_waiters--;
+		unwait(p, w);
 		w->ready(w, NULL, code);
 	}
 }
@@ -156,10 +167,17 @@ static bool worn_out(const struct link *l)
 	       (l->retire_ms != UINT64_MAX && l->n_requests >= RETIRE_REQUESTS);
 }
 
+static void set_leaving(struct link *l)
+{
+	if (l->state != OPEN)
+		return;
+	l->state = LEAVING;
+	l->pool->n_leaving++;
+}
+
 static void leave(struct link *l)
 {
-	if (l->state == OPEN)
-		l->state = LEAVING;
+	set_leaving(l);
 	if (sn_h2_n_streams(l->conn.h2) == 0) {
 		sn_h2_shutdown(l->conn.h2);
 		sn_h2conn_kick(&l->conn);
@@ -204,6 +222,14 @@ static void on_watch(struct sn_timer *t, uint64_t now_ms)
 	}
 }
 
+/* Those that wait may have a new link, but not from inside of what we are in. Their timer is set.
+ */
+static void look_again(struct sn_h2pool *p)
+{
+	if (p->n_waiters)
+		sn_loop_timer(p->loop, &p->wait, 0);
+}
+
 /* --- events of the session ----------------------------------------------------------------------
  */
 
@@ -242,8 +268,8 @@ static void on_goaway(struct sn_h2 *h2)
 {
 	struct link *l = link_of_h2(h2);
 
-	if (l->state == OPEN)
-		l->state = LEAVING;
+	set_leaving(l);
+	look_again(l->pool);
 }
 
 static void on_pong(struct sn_h2 *h2)
@@ -347,6 +373,11 @@ static int dial(struct sn_h2pool *p)
 	return 0;
 }
 
+static bool may_dial(const struct sn_h2pool *p)
+{
+	return p->n_coming == 0 && p->n_links - p->n_leaving < p->set.pool.max_connections;
+}
+
 /* A link that takes a request now, or NULL. */
 static struct link *usable(struct sn_h2pool *p)
 {
@@ -389,14 +420,44 @@ static void serve(struct sn_h2pool *p)
 	while ((at = sn_list_first(&p->waiters)) && (l = usable(p))) {
 		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
 
-		sn_list_del(&w->link);
-		p->n_waiters--;
+		unwait(p, w);
 		w->ready(w, use(p, l), 0);
 	}
-	if (p->n_waiters && p->n_coming == 0 && p->n_links < p->set.pool.max_connections)
+	if (p->n_waiters && may_dial(p))
 		rc = dial(p);
 	if (rc)
 		fail_waiters(p, rc);
+}
+
+static void on_wait(struct sn_timer *t, uint64_t now_ms)
+{
+	struct sn_h2pool *p = sn_container_of(t, struct sn_h2pool, wait);
+	struct sn_list *at;
+
+	serve(p);
+	while ((at = sn_list_first(&p->waiters))) {
+		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
+
+		if (w->due_ms > now_ms) {
+			sn_loop_timer(p->loop, &p->wait, w->due_ms - now_ms);
+			break;
+		}
+		unwait(p, w);
+		w->ready(w, NULL, -SN_ETIMEOUT);
+	}
+	maybe_free(p);
+}
+
+static int wait_for_one(struct sn_h2pool *p, struct sn_h2_waiter *w)
+{
+	uint64_t ms = p->set.pool.connect_timeout_ms;
+
+	if (!sn_timer_is_set(&p->wait) && sn_loop_timer(p->loop, &p->wait, ms))
+		return -SN_ENOMEM;
+	w->due_ms = sn_loop_now_ms(p->loop) + ms;
+	sn_list_push_back(&p->waiters, &w->link);
+	p->n_waiters++;
+	return -SN_EAGAIN;
 }
 
 /* --- for the owner ------------------------------------------------------------------------------
@@ -421,6 +482,7 @@ struct sn_h2pool *sn_h2pool_new(struct sn_loop *l, const struct sn_addr *to,
 	p->frames = frames;
 	sn_list_init(&p->links);
 	sn_list_init(&p->waiters);
+	sn_timer_init(&p->wait, on_wait);
 	sn_rng_seed(&p->rng, sn_loop_now_ns(l) ^ (uint64_t)(uintptr_t)p);
 	return p;
 }
@@ -441,27 +503,22 @@ int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **re
 	}
 	if (p->n_waiters >= p->set.pool.max_pending + COMING_MAX)
 		return -SN_ELIMIT;
-	if (p->n_coming == 0) {
-		if (p->n_links < p->set.pool.max_connections) {
-			if (!p->set.pool.cluster_address &&
-			    sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
-				return -SN_ECONN;
-			rc = dial(p);
-			if (rc)
-				return rc;
-		} else if (p->n_waiters >= p->set.pool.max_pending) {
-			return -SN_ELIMIT;
-		}
+	if (may_dial(p)) {
+		if (!p->set.pool.cluster_address &&
+		    sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
+			return -SN_ECONN;
+		rc = dial(p);
+		if (rc)
+			return rc;
+	} else if (p->n_coming == 0 && p->n_waiters >= p->set.pool.max_pending) {
+		return -SN_ELIMIT;
 	}
-	sn_list_push_back(&p->waiters, &w->link);
-	p->n_waiters++;
-	return -SN_EAGAIN;
+	return wait_for_one(p, w);
 }
 
 void sn_h2pool_cancel(struct sn_h2pool *p, struct sn_h2_waiter *w)
 {
-	sn_list_del(&w->link);
-	p->n_waiters--;
+	unwait(p, w);
 	maybe_free(p);
 }
 
@@ -479,6 +536,8 @@ void sn_h2pool_retire(struct sn_h2pool *p, bool now)
 	}
 	if (now)
 		fail_waiters(p, -SN_ECONN);
+	else
+		look_again(p);
 	maybe_free(p);
 }
 

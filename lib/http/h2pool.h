@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/h2pool.h - HTTP/2 connections to one endpoint, for one worker. Requests share a connection
  * up to the peer's concurrency; when all are full another one is made; when that may not be,
- * requests wait, bounded. A connection with requests on it is pinged when nothing comes (10 s,
- * answer within 3 s). Connections to a cluster address are taken in turn and retire. */
+ * requests wait, bounded in number and, by connect_timeout_ms, in time. A connection with requests
+ * on it is pinged when nothing comes (10 s, answer within 3 s). Connections to a cluster address
+ * are taken in turn and retire.
+ *
+ * A connection that takes no more requests but still has some (the peer said GOAWAY, or it has
+ * retired) does not count towards max_connections: a stream that never ends must not keep others
+ * from getting a new one. Such connections are as many at most as the requests on them. */
 #ifndef SN_HTTP_H2POOL_H
 #define SN_HTTP_H2POOL_H
 
@@ -19,6 +24,7 @@ struct sn_h2pool;
 /* Somebody who waits for a connection. */
 struct sn_h2_waiter {
 	struct sn_list link;
+	uint64_t due_ms; /* the pool's: it waits until then at most */
 	/* @h2: one request may be submitted on it now; or NULL with @code -SN_ECONN, -SN_ETIMEOUT,
 	 * -SN_EPROTO (the peer does not speak HTTP/2). Never from inside sn_h2pool_get(). */
 	void (*ready)(struct sn_h2_waiter *w, struct sn_h2 *h2, int code);

@@ -240,6 +240,72 @@ static void test_waiting_is_bounded_and_in_order(void **state)
 	assert_true(nobody_dials());
 }
 
+/* For a stream of a connection that is full, as for a connection that is being made. */
+static void test_nobody_waits_for_ever(void **state)
+{
+	struct asker a, b, c;
+	struct peer *p;
+
+	(void)state;
+	set.pool.max_connections = 1;
+	reconfigure();
+	assert_int_equal(ask(&a), -SN_EAGAIN);
+	p = serve(1);
+	until(&w, a.s);
+	assert_int_equal(ask(&b), -SN_EAGAIN);
+	pass_ms(&w, 600);
+	assert_int_equal(ask(&c), -SN_EAGAIN);
+	pass_ms(&w, 399);
+	assert_int_equal(b.calls, 0);
+	pass_ms(&w, 1);
+	assert_int_equal(b.calls, 1);
+	assert_int_equal(b.code, -SN_ETIMEOUT);
+	pass_ms(&w, 599);
+	assert_int_equal(c.calls, 0);
+	finish(p, &a);
+	until(&w, c.s); /* in time */
+	finish(p, &c);
+	pass_ms(&w, 1);
+	assert_int_equal(c.calls, 1);
+	assert_true(nobody_dials());
+}
+
+static void goes_away(struct peer *p)
+{
+	sn_h2_shutdown(p->conn.h2);
+	sn_h2conn_kick(&p->conn);
+	turns(&w, 5);
+}
+
+/* A stream that never ends keeps its connection, not the place of the next one. */
+static void test_one_that_leaves_is_no_obstacle(void **state)
+{
+	struct asker a, b, c, d;
+	struct peer *p, *q, *r;
+
+	(void)state;
+	set.pool.max_connections = 1;
+	reconfigure();
+	assert_int_equal(ask(&a), -SN_EAGAIN);
+	p = serve(1);
+	until(&w, p->n_requests == 1);
+	assert_int_equal(ask(&b), -SN_EAGAIN); /* waits already when it goes */
+	goes_away(p);
+	q = serve(1);
+	until(&w, q->n_requests == 1);
+	goes_away(q);
+	assert_int_equal(ask(&c), -SN_EAGAIN); /* comes afterwards */
+	r = serve(1);
+	until(&w, c.s);
+	assert_false(a.closed || b.closed);
+	assert_int_equal(ask(&d), -SN_EAGAIN);
+	assert_true(nobody_dials()); /* one that stays is one */
+	sn_h2pool_cancel(pool, &d.w);
+	finish(r, &c);
+	finish(q, &b);
+	finish(p, &a);
+}
+
 static void test_one_that_waits_no_more(void **state)
 {
 	struct asker a, b;
@@ -635,6 +701,29 @@ static void test_retired_with_somebody_waiting(void **state)
 	assert_true(nobody_dials());
 }
 
+/* A stream that does not end is no reason for those that wait to wait for it. */
+static void test_retired_with_somebody_waiting_behind_another(void **state)
+{
+	struct asker a, b;
+	struct peer *p, *q;
+
+	(void)state;
+	set.pool.max_connections = 1;
+	reconfigure();
+	assert_int_equal(ask(&a), -SN_EAGAIN);
+	p = serve(1);
+	until(&w, p->n_requests == 1);
+	assert_int_equal(ask(&b), -SN_EAGAIN);
+	sn_h2pool_retire(pool, false);
+	pool = NULL;
+	q = serve(1);
+	finish(q, &b);
+	until(&w, q->over);
+	assert_false(a.closed);
+	finish(p, &a);
+	until(&w, p->over);
+}
+
 static void test_retired_while_nobody_waits_for_the_dial(void **state)
 {
 	struct asker a;
@@ -728,6 +817,8 @@ int main(void)
 		T(test_requests_share_a_connection),
 		T(test_another_one_when_all_are_full),
 		T(test_waiting_is_bounded_and_in_order),
+		T(test_nobody_waits_for_ever),
+		T(test_one_that_leaves_is_no_obstacle),
 		T(test_one_that_waits_no_more),
 		T(test_a_peer_that_goes_away),
 		T(test_a_peer_that_breaks_off),
@@ -743,6 +834,7 @@ int main(void)
 		T(test_a_cluster_address_is_taken_in_turn),
 		T(test_retired_with_requests_on_it),
 		T(test_retired_with_somebody_waiting),
+		T(test_retired_with_somebody_waiting_behind_another),
 		T(test_retired_while_nobody_waits_for_the_dial),
 		T(test_retired_now),
 		T(test_a_peer_that_takes_none),
