@@ -94,6 +94,16 @@ static void free_link(struct sn_task *t)
 
 static void serve(struct sn_h2pool *p);
 
+/* Those that wait are looked at then, or earlier. 0 or -SN_ENOMEM (not when somebody waits). */
+static int look_at(struct sn_h2pool *p, uint64_t due_ms)
+{
+	uint64_t now = sn_loop_now_ms(p->loop);
+
+	if (sn_timer_is_set(&p->wait) && p->wait.due_ms <= due_ms)
+		return 0;
+	return sn_loop_timer(p->loop, &p->wait, due_ms > now ? due_ms - now : 0);
+}
+
 /* Streams that are open get their `closed` from the session's end. */
 static void drop(struct link *l)
 {
@@ -116,14 +126,27 @@ static void drop(struct link *l)
 	sn_loop_defer(p->loop, &l->release, free_link);
 }
 
-/* It failed before it could be used: whoever waits is told, unless another one is on its way. All
- * of them, though the first may ask again and have another one made: else the last would wait for
- * as many failures as there are others. */
+/* Full maybe, but it will take requests again. */
+static bool has_open(const struct sn_h2pool *p)
+{
+	sn_list_each(&p->links, at, next)
+	{
+		const struct link *l = link_of(at);
+
+		if (l->state == OPEN && !l->s.read_eof)
+			return true;
+	}
+	return false;
+}
+
+/* There is no link: whoever waits is told, unless another one is there or on its way. All of them,
+ * though the first may ask again and have another one made: else the last would wait for as many
+ * failures as there are others. */
 static void fail_waiters(struct sn_h2pool *p, int code)
 {
 	struct sn_list told, *at;
 
-	if (p->n_coming)
+	if (p->n_coming || has_open(p))
 		return;
 	sn_list_init(&told);
 	while ((at = sn_list_first(&p->waiters))) {
@@ -141,15 +164,17 @@ static void fail_waiters(struct sn_h2pool *p, int code)
 static void fail(struct link *l, int code)
 {
 	struct sn_h2pool *p = l->pool;
-	bool coming = l->state == DIALLING || l->state == GREETING;
 
-	drop(l);
-	if (coming)
+	if (l->state == DIALLING || l->state == GREETING) {
+		drop(l);
 		sn_redial_failed(&p->redial, sn_loop_now_ms(p->loop), &p->rng);
-	if (coming)
 		fail_waiters(p, code);
-	else
+		if (p->n_waiters)
+			look_at(p, p->redial.until_ms);
+	} else {
+		drop(l);
 		serve(p);
+	}
 	maybe_free(p);
 }
 
@@ -222,12 +247,11 @@ static void on_watch(struct sn_timer *t, uint64_t now_ms)
 	}
 }
 
-/* Those that wait may have a new link, but not from inside of what we are in. Their timer is set.
- */
+/* Those that wait may have a new link, but not from inside of what we are in. */
 static void look_again(struct sn_h2pool *p)
 {
 	if (p->n_waiters)
-		sn_loop_timer(p->loop, &p->wait, 0);
+		look_at(p, sn_loop_now_ms(p->loop));
 }
 
 /* --- events of the session ----------------------------------------------------------------------
@@ -410,7 +434,8 @@ static struct sn_h2 *use(struct sn_h2pool *p, struct link *l)
 	return l->conn.h2;
 }
 
-/* Those that wait get what there is; if that is not enough, another link is made. */
+/* Those that wait get what there is; if that is not enough, another link is made; but where there
+ * is one, and another could not be made just now, that one is waited for. */
 static void serve(struct sn_h2pool *p)
 {
 	struct sn_list *at;
@@ -423,7 +448,11 @@ static void serve(struct sn_h2pool *p)
 		unwait(p, w);
 		w->ready(w, use(p, l), 0);
 	}
-	if (p->n_waiters && may_dial(p))
+	if (!p->n_waiters || !may_dial(p))
+		return;
+	if (has_open(p) && sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
+		look_at(p, p->redial.until_ms);
+	else
 		rc = dial(p);
 	if (rc)
 		fail_waiters(p, rc);
@@ -439,7 +468,7 @@ static void on_wait(struct sn_timer *t, uint64_t now_ms)
 		struct sn_h2_waiter *w = sn_list_entry(at, struct sn_h2_waiter, link);
 
 		if (w->due_ms > now_ms) {
-			sn_loop_timer(p->loop, &p->wait, w->due_ms - now_ms);
+			look_at(p, w->due_ms);
 			break;
 		}
 		unwait(p, w);
@@ -450,11 +479,12 @@ static void on_wait(struct sn_timer *t, uint64_t now_ms)
 
 static int wait_for_one(struct sn_h2pool *p, struct sn_h2_waiter *w)
 {
-	uint64_t ms = p->set.pool.connect_timeout_ms;
+	uint64_t now = sn_loop_now_ms(p->loop), due = now + p->set.pool.connect_timeout_ms;
+	bool later = sn_redial_must_wait(&p->redial, now) && p->redial.until_ms < due;
 
-	if (!sn_timer_is_set(&p->wait) && sn_loop_timer(p->loop, &p->wait, ms))
+	if (look_at(p, later ? p->redial.until_ms : due))
 		return -SN_ENOMEM;
-	w->due_ms = sn_loop_now_ms(p->loop) + ms;
+	w->due_ms = due;
 	sn_list_push_back(&p->waiters, &w->link);
 	p->n_waiters++;
 	return -SN_EAGAIN;
@@ -506,9 +536,10 @@ int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **re
 	if (may_dial(p)) {
 		if (!p->set.pool.cluster_address &&
 		    sn_redial_must_wait(&p->redial, sn_loop_now_ms(p->loop)))
-			return -SN_ECONN;
-		rc = dial(p);
-		if (rc)
+			rc = -SN_ECONN;
+		else
+			rc = dial(p);
+		if (rc && (p->n_waiters >= p->set.pool.max_pending || !has_open(p)))
 			return rc;
 	} else if (p->n_coming == 0 && p->n_waiters >= p->set.pool.max_pending) {
 		return -SN_ELIMIT;

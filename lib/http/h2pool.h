@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http/h2pool.h - HTTP/2 connections to one endpoint, for one worker. Requests share a connection
  * up to the peer's concurrency; when all are full another one is made; when that may not be,
- * requests wait, bounded in number and, by connect_timeout_ms, in time. A connection with requests
- * on it is pinged when nothing comes (10 s, answer within 3 s). Connections to a cluster address
- * are taken in turn and retire.
+ * or cannot be, requests wait, bounded in number and, by connect_timeout_ms, in time. A connection
+ * with requests on it is pinged when nothing comes (10 s, answer within 3 s). Connections to a
+ * cluster address are taken in turn and retire.
  *
  * A connection that takes no more requests but still has some (the peer said GOAWAY, or it has
  * retired) does not count towards max_connections: a stream that never ends must not keep others
@@ -41,8 +41,8 @@ void sn_h2pool_configure(struct sn_h2pool *p, const struct sn_h2pool_settings *s
 void sn_h2pool_retire(struct sn_h2pool *p, bool now);
 
 /* A session that takes one request now: 0 with *ret_h2; -SN_EAGAIN (w->ready will be called);
- * -SN_ELIMIT (too many wait), -SN_ECONN (a dial has failed just now: http/redial.h), -SN_ENOMEM,
- * -SN_ESYS. */
+ * -SN_ELIMIT (too many wait), -SN_ECONN (a dial has failed just now: http/redial.h, and there is no
+ * other connection to wait for), -SN_ENOMEM, -SN_ESYS. */
 int sn_h2pool_get(struct sn_h2pool *p, struct sn_h2_waiter *w, struct sn_h2 **ret_h2);
 /* @w waits no more. */
 void sn_h2pool_cancel(struct sn_h2pool *p, struct sn_h2_waiter *w);

@@ -132,7 +132,8 @@ static int end(void **state)
 	for (unsigned i = 0; i < n_peers; i++)
 		peer_done(&peers[i]);
 	turns(&w, 3);
-	close(server);
+	if (server >= 0)
+		close(server);
 	sn_buf_done(&frames);
 	world_end(&w);
 	return 0;
@@ -388,6 +389,74 @@ static void test_nobody_listens(void **state)
 	reconfigure();
 	assert_int_equal(ask(&a), -SN_EAGAIN);
 	until(&w, a.calls);
+}
+
+static void set_reuse(int fd)
+{
+	int one = 1;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+}
+
+/* From now on it refuses, until somebody listens again. */
+static void stops_listening(void)
+{
+	close(server);
+	server = -1;
+}
+
+static void listens_again(void)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sn_addr_to_sockaddr(&at, &ss);
+
+	server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	set_reuse(server);
+	assert_int_equal(bind(server, (struct sockaddr *)&ss, n), 0);
+	assert_int_equal(listen(server, 8), 0);
+}
+
+/* That one more connection cannot be made is no news for those who can have the one that is there.
+ */
+static void test_a_full_one_is_waited_for_when_another_fails(void **state)
+{
+	struct asker a, b, c, d, e;
+	struct peer *p;
+
+	(void)state;
+	set_reuse(server);
+	assert_int_equal(ask(&a), -SN_EAGAIN);
+	p = serve(1);
+	until(&w, p->n_requests == 1);
+	stops_listening();
+	assert_int_equal(ask(&b), -SN_EAGAIN);
+	turns(&w, 5); /* its dial has failed */
+	assert_int_equal(b.calls, 0);
+	assert_int_equal(ask(&c), -SN_EAGAIN); /* neither for those who come now */
+	assert_int_equal(ask(&d), -SN_ECONN);  /* more than max_pending try elsewhere */
+	finish(p, &a);
+	until(&w, b.s);
+	turns(&w, 5);
+	assert_int_equal(c.calls, 0);
+	listens_again();
+	pass_ms(&w, 40); /* the backoff is over: it is tried once more, by itself */
+	finish(serve(1), &c);
+	finish(p, &b);
+
+	/* but without any there is nothing to wait for */
+	assert_int_equal(ask(&a), 0);
+	assert_int_equal(ask(&b), 0);
+	until(&w, p->n_requests == 3);
+	stops_listening();
+	assert_int_equal(ask(&e), -SN_EAGAIN);
+	turns(&w, 5);
+	assert_int_equal(e.calls, 0);
+	for (unsigned i = 0; i < n_peers; i++) {
+		peer_done(&peers[i]);
+		peers[i].over = true;
+	}
+	until(&w, e.calls);
+	assert_int_equal(e.code, -SN_ECONN);
 }
 
 static int again(struct asker *a);
@@ -823,6 +892,7 @@ int main(void)
 		T(test_a_peer_that_goes_away),
 		T(test_a_peer_that_breaks_off),
 		T(test_nobody_listens),
+		T(test_a_full_one_is_waited_for_when_another_fails),
 		T(test_all_that_wait_are_told_of_a_failure),
 		T(test_a_peer_that_does_not_speak_http2),
 		T(test_a_silent_peer_is_pinged),
