@@ -92,8 +92,10 @@ void sn_peer_retire(struct sn_peer *p, bool now)
 {
 	if (p->h1)
 		sn_pool_retire(p->h1);
-	if (p->h2)
-		sn_h2pool_retire(p->h2, now);
+	if (p->h2 && now)
+		sn_h2pool_end(p->h2);
+	else if (p->h2)
+		sn_h2pool_retire(p->h2, &p->w->retired);
 	free(p);
 }
 

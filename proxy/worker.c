@@ -46,6 +46,7 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	w->n_workers = n_workers;
 	set_limits(w, &boot->limits, &boot->timeouts);
 	sn_list_init(&w->connections);
+	sn_list_init(&w->retired);
 	sn_map_init(&w->clusters);
 	sn_map_init(&w->gates);
 	sn_map_init(&w->limiters);
@@ -623,6 +624,7 @@ void sn_worker_free(struct sn_worker *w)
 	for (e = sn_map_first(&w->direct); e; e = sn_map_next(e))
 		sn_peer_retire(sn_map_value(e), true);
 	sn_map_done(&w->direct, NULL);
+	sn_h2pool_end_all(&w->retired);
 	sn_exchange_free_all(w);
 	sn_loop_free(w->loop);
 	sn_snapshot_unref(w->snap);

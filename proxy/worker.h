@@ -75,6 +75,7 @@ struct sn_worker {
 	struct sn_gate *direct_gate; /* of all original destinations */
 	struct sn_map direct;  /* address -> struct sn_peer: traffic to original destinations */
 	struct sn_timer sweep; /* of unused direct peers */
+	struct sn_list retired; /* HTTP/2 pools that have given up their place and finish */
 	struct sn_slot *slots; /* of the snapshot */
 	uint32_t n_slots;
 	struct sn_stats stats;

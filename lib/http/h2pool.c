@@ -60,6 +60,7 @@ struct sn_h2pool {
 	struct sn_rng rng;
 	struct sn_redial redial;
 	bool retired;
+	struct sn_list rest; /* among those that are retired */
 	struct sn_task release;
 };
 
@@ -83,8 +84,10 @@ static void unwait(struct sn_h2pool *p, struct sn_h2_waiter *w)
 
 static void maybe_free(struct sn_h2pool *p)
 {
-	if (p->retired && p->n_links == 0 && p->n_waiters == 0)
-		sn_loop_defer(p->loop, &p->release, free_pool);
+	if (!p->retired || p->n_links || p->n_waiters)
+		return;
+	sn_list_del(&p->rest);
+	sn_loop_defer(p->loop, &p->release, free_pool);
 }
 
 static void free_link(struct sn_task *t)
@@ -512,6 +515,7 @@ struct sn_h2pool *sn_h2pool_new(struct sn_loop *l, const struct sn_addr *to,
 	p->frames = frames;
 	sn_list_init(&p->links);
 	sn_list_init(&p->waiters);
+	sn_list_init(&p->rest);
 	sn_timer_init(&p->wait, on_wait);
 	sn_rng_seed(&p->rng, sn_loop_now_ns(l) ^ (uint64_t)(uintptr_t)p);
 	return p;
@@ -553,23 +557,32 @@ void sn_h2pool_cancel(struct sn_h2pool *p, struct sn_h2_waiter *w)
 	maybe_free(p);
 }
 
-void sn_h2pool_retire(struct sn_h2pool *p, bool now)
+void sn_h2pool_retire(struct sn_h2pool *p, struct sn_list *rest)
 {
 	p->retired = true;
+	sn_list_push_back(rest, &p->rest);
 	sn_list_each(&p->links, at, next)
 	{
 		struct link *l = link_of(at);
 
-		if (now)
-			drop(l);
-		else if (l->state == OPEN || l->state == LEAVING)
+		if (l->state == OPEN || l->state == LEAVING)
 			leave(l);
 	}
-	if (now)
-		fail_waiters(p, -SN_ECONN);
-	else
-		look_again(p);
+	look_again(p);
 	maybe_free(p);
+}
+
+void sn_h2pool_end(struct sn_h2pool *p)
+{
+	p->retired = true;
+	sn_list_each(&p->links, at, next) drop(link_of(at));
+	fail_waiters(p, -SN_ECONN);
+	maybe_free(p);
+}
+
+void sn_h2pool_end_all(struct sn_list *rest)
+{
+	sn_list_each(rest, at, next) sn_h2pool_end(sn_list_entry(at, struct sn_h2pool, rest));
 }
 
 bool sn_h2pool_is_unused(const struct sn_h2pool *p)

@@ -36,9 +36,13 @@ struct sn_h2pool *sn_h2pool_new(struct sn_loop *l, const struct sn_addr *to,
 				const struct sn_h2pool_settings *settings,
 				const struct sn_h2_events *ev, struct sn_buf *frames);
 void sn_h2pool_configure(struct sn_h2pool *p, const struct sn_h2pool_settings *settings);
-/* No more requests; those in flight or waiting finish, or with @now are given up (-SN_ECONN); then
- * it is freed. With @now not from inside an event of a session. */
-void sn_h2pool_retire(struct sn_h2pool *p, bool now);
+/* No more requests; when those in flight or waiting have finished it frees itself. Until then it is
+ * in @rest, a list of the owner's. */
+void sn_h2pool_retire(struct sn_h2pool *p, struct sn_list *rest);
+/* Gives up what is in flight or waiting (-SN_ECONN), and frees it with this turn: @p, retired or
+ * not; all in @rest. Not from inside an event of a session. */
+void sn_h2pool_end(struct sn_h2pool *p);
+void sn_h2pool_end_all(struct sn_list *rest);
 
 /* A session that takes one request now: 0 with *ret_h2; -SN_EAGAIN (w->ready will be called);
  * -SN_ELIMIT (too many wait), -SN_ECONN (a dial has failed just now: http/redial.h, and there is no

@@ -13,6 +13,7 @@ static struct sn_addr at;
 static int server;
 static struct sn_h2pool *pool;
 static struct sn_h2pool_settings set;
+static struct sn_list rest; /* pools that are retired */
 static struct sn_buf frames;
 static struct peer peers[PEERS];
 static unsigned n_peers;
@@ -118,6 +119,7 @@ static int begin(void **state)
 			    .header_count = 20},
 	};
 	sn_buf_init(&frames, 0);
+	sn_list_init(&rest);
 	pool = sn_h2pool_new(w.loop, &at, &set, &events, &frames);
 	assert_non_null(pool);
 	n_peers = 0;
@@ -128,7 +130,8 @@ static int end(void **state)
 {
 	(void)state;
 	if (pool)
-		sn_h2pool_retire(pool, true);
+		sn_h2pool_end(pool);
+	assert_true(sn_list_empty(&rest)); /* the last of it took it out */
 	for (unsigned i = 0; i < n_peers; i++)
 		peer_done(&peers[i]);
 	turns(&w, 3);
@@ -369,7 +372,7 @@ static void test_nobody_listens(void **state)
 	struct asker a, b;
 
 	(void)state;
-	sn_h2pool_retire(pool, true);
+	sn_h2pool_end(pool);
 	at = nobody();
 	pool = sn_h2pool_new(w.loop, &at, &set, &events, &frames);
 	assert_non_null(pool);
@@ -487,7 +490,7 @@ static void test_all_that_wait_are_told_of_a_failure(void **state)
 	struct asker a[5] = {0};
 
 	(void)state;
-	sn_h2pool_retire(pool, true);
+	sn_h2pool_end(pool);
 	at = nobody();
 	set.pool.cluster_address = true;
 	pool = sn_h2pool_new(w.loop, &at, &set, &events, &frames);
@@ -733,7 +736,7 @@ static void test_retired_with_requests_on_it(void **state)
 	assert_int_equal(ask(&a), -SN_EAGAIN);
 	p = serve(10);
 	until(&w, p->n_requests == 1);
-	sn_h2pool_retire(pool, false);
+	sn_h2pool_retire(pool, &rest);
 	pool = NULL;
 	turns(&w, 5);
 	assert_false(p->over);
@@ -748,7 +751,7 @@ static void test_retired_with_somebody_waiting(void **state)
 
 	(void)state;
 	assert_int_equal(ask(&a), -SN_EAGAIN); /* for a connection that is being made */
-	sn_h2pool_retire(pool, false);
+	sn_h2pool_retire(pool, &rest);
 	p = serve(1);
 	finish(p, &a);
 	until(&w, p->over);
@@ -761,7 +764,7 @@ static void test_retired_with_somebody_waiting(void **state)
 	p = serve(1);
 	until(&w, a.s);
 	assert_int_equal(ask(&b), -SN_EAGAIN); /* for one that is full */
-	sn_h2pool_retire(pool, false);
+	sn_h2pool_retire(pool, &rest);
 	pool = NULL;
 	finish(p, &a);
 	q = serve(1);
@@ -783,7 +786,7 @@ static void test_retired_with_somebody_waiting_behind_another(void **state)
 	p = serve(1);
 	until(&w, p->n_requests == 1);
 	assert_int_equal(ask(&b), -SN_EAGAIN);
-	sn_h2pool_retire(pool, false);
+	sn_h2pool_retire(pool, &rest);
 	pool = NULL;
 	q = serve(1);
 	finish(q, &b);
@@ -801,7 +804,7 @@ static void test_retired_while_nobody_waits_for_the_dial(void **state)
 	(void)state;
 	assert_int_equal(ask(&a), -SN_EAGAIN);
 	sn_h2pool_cancel(pool, &a.w);
-	sn_h2pool_retire(pool, false);
+	sn_h2pool_retire(pool, &rest);
 	pool = NULL;
 	p = serve(10);
 	until(&w, p->over); /* and not after an idle timeout */
@@ -819,13 +822,40 @@ static void test_retired_now(void **state)
 	serve(1);
 	until(&w, a.s);
 	assert_int_equal(ask(&b), -SN_EAGAIN);
-	sn_h2pool_retire(pool, true);
+	sn_h2pool_end(pool);
 	assert_true(a.closed);
 	assert_int_equal(a.error, SN_H2_CANCEL);
 	until(&w, b.calls);
 	assert_int_equal(b.code, -SN_ECONN);
 	pool = NULL;
 	until(&w, peers[0].over);
+}
+
+/* What retired earlier and still has requests, or a connection that is being made, is not left over
+ * when all ends. */
+static void test_ended_after_it_was_retired(void **state)
+{
+	struct asker a, b;
+	struct peer *p;
+
+	(void)state;
+	assert_int_equal(ask(&a), -SN_EAGAIN);
+	p = serve(10);
+	until(&w, p->n_requests == 1);
+	sn_h2pool_retire(pool, &rest);
+	pool = sn_h2pool_new(w.loop, &at, &set, &events, &frames);
+	assert_int_equal(ask(&b), -SN_EAGAIN);
+	sn_h2pool_retire(pool, &rest);
+	pool = NULL;
+	turns(&w, 5);
+	assert_false(sn_list_empty(&rest));
+	sn_h2pool_end_all(&rest);
+	assert_true(sn_list_empty(&rest));
+	assert_true(a.closed);
+	assert_int_equal(a.error, SN_H2_CANCEL);
+	assert_int_equal(b.calls, 1);
+	assert_int_equal(b.code, -SN_ECONN);
+	until(&w, p->over);
 }
 
 /* RFC 9113 5.1.2 allows it for a while: not a reason to dial until there are no descriptors left.
@@ -907,6 +937,7 @@ int main(void)
 		T(test_retired_with_somebody_waiting_behind_another),
 		T(test_retired_while_nobody_waits_for_the_dial),
 		T(test_retired_now),
+		T(test_ended_after_it_was_retired),
 		T(test_a_peer_that_takes_none),
 		T(test_a_peer_that_goes_away_at_once),
 	};
