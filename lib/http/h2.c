@@ -46,6 +46,30 @@ int sn_h2__fail_memory(struct sn_h2 *h2)
 	return sn_h2__fail(h2, SN_ENOMEM, NGHTTP2_INTERNAL_ERROR, "no-memory");
 }
 
+/* nghttp2 has found something by itself, and says so to the peer. */
+static void library_failed(struct sn_h2 *h2, uint32_t h2_error)
+{
+	static const char *const words[] = {
+		[NGHTTP2_PROTOCOL_ERROR] = "protocol-error",
+		[NGHTTP2_INTERNAL_ERROR] = "internal-error",
+		[NGHTTP2_FLOW_CONTROL_ERROR] = "flow-control-error",
+		[NGHTTP2_SETTINGS_TIMEOUT] = "settings-timeout",
+		[NGHTTP2_STREAM_CLOSED] = "stream-closed",
+		[NGHTTP2_FRAME_SIZE_ERROR] = "frame-size-error",
+		[NGHTTP2_COMPRESSION_ERROR] = "compression-error",
+		[NGHTTP2_ENHANCE_YOUR_CALM] = "control-flood",
+	};
+	const char *word = h2_error < SN_ARRAY_LEN(words) ? words[h2_error] : NULL;
+
+	h2->rc = h2_error == NGHTTP2_ENHANCE_YOUR_CALM ? -SN_ELIMIT : -SN_EPROTO;
+	h2->failure = word ? word : "protocol-error";
+}
+
+int sn_h2_code(const struct sn_h2 *h2)
+{
+	return h2->rc;
+}
+
 const char *sn_h2_failure(const struct sn_h2 *h2)
 {
 	return h2->failure;
@@ -396,12 +420,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
 	(void)ng;
 	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
-	    h2->rc == 0) {
-		h2->rc = -SN_EPROTO; /* nghttp2 found something by itself */
-		h2->failure = frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR
-				      ? "compression-error"
-				      : "protocol-error";
-	}
+	    h2->rc == 0)
+		library_failed(h2, frame->goaway.error_code);
 	if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;

@@ -98,10 +98,12 @@ void sn_h2_free(struct sn_h2 *h2);
 /* Takes bytes as they came, any split. @now_ms: for budgets that refill. Returns 0, or -SN_EPROTO,
  * -SN_ELIMIT (a budget is used up: sn_h2_failure says which), -SN_ENOMEM: the connection is over, a
  * GOAWAY waits to be pulled (not without memory), feed no more. A breach that the library finds by
- * itself may show only behind the next pull: then sn_h2_is_over. */
+ * itself may show only behind the next pull: then sn_h2_is_over and sn_h2_code. */
 int sn_h2_feed(struct sn_h2 *h2, struct sn_slice in, uint64_t now_ms);
-/* Why feed failed: a stable short word ("ping-flood", "reset-flood", "bad-preface" ...), or NULL.
- */
+/* How the session failed, as feed says it: also when no feed did. 0: it has not. */
+int sn_h2_code(const struct sn_h2 *h2);
+/* Why: a stable short word ("ping-flood", "reset-flood", "bad-preface" ..., for what the library
+ * finds the name of the error that it told the peer, "frame-size-error"), or NULL. */
 const char *sn_h2_failure(const struct sn_h2 *h2);
 /* Appends frames that are due to @out until it holds @max_bytes or nothing is due (a frame may go
  * over by its own size). Returns 0, -SN_ENOMEM or -SN_EPROTO: the connection is over. */

@@ -65,7 +65,7 @@ static void on_flush(struct sn_task *t)
 	if (rc == 0 && c->failed && sn_outq_empty(&c->out))
 		rc = c->failed;
 	if (rc || (sn_outq_empty(&c->out) && sn_h2_is_over(c->h2)))
-		over(c, rc);
+		over(c, rc ? rc : sn_h2_code(c->h2));
 }
 
 int sn_h2conn_feed(struct sn_h2conn *c, struct sn_slice in)

@@ -19,7 +19,8 @@ struct peer {
 	size_t got; /* octets of payload */
 	bool over;
 	int code;
-	bool inside; /* of a call that must not say that it is over */
+	const char *why; /* sn_h2_failure at its end */
+	bool inside;	 /* of a call that must not say that it is over */
 };
 
 static inline void peer_request(struct sn_h2_stream *s, struct sn_request *req,
@@ -99,6 +100,7 @@ static inline void peer_dead(struct sn_h2conn *c, int code)
 	assert_false(p->inside);
 	p->over = true;
 	p->code = code;
+	p->why = sn_h2_failure(c->h2);
 	sn_h2conn_done(&p->conn);
 	sn_stream_close(&p->s, false);
 }

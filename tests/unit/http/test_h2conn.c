@@ -149,16 +149,39 @@ static void test_writing_goes_on(void **state)
 	assert_false(p.over);
 }
 
-static void test_the_peer_hears_why(void **state)
+/* What the library finds by itself is a breach like any other: the peer and the owner hear of it.
+ */
+static void test_all_hear_why(void **state)
 {
-	struct sn_buf b;
+	static const struct {
+		unsigned type;
+		uint32_t id;
+		const char *payload;
+		size_t n;
+		const char *goaway, *why;
+	} rows[] = {
+		{SN_H2_FRAME_PING, 0, "short", 5, "GOAWAY(6) EOF", "frame-size-error"},
+		{SN_H2_FRAME_DATA, 0, "x", 1, "GOAWAY(1) EOF", "protocol-error"},
+		{SN_H2_FRAME_WINDOW_UPDATE, 0, "\x7f\xff\xff\xff", 4, "GOAWAY(3) EOF",
+		 "flow-control-error"},
+		{SN_H2_FRAME_HEADERS, 1, "\xff\xff\xff\xff\xff\xff", 6, "GOAWAY(9) EOF",
+		 "compression-error"},
+	};
 
-	(void)state;
-	put_preface(&b);
-	wire_frame(&b, SN_H2_FRAME_PING, 0, 0, "short", 5);
-	carry(&b);
-	until(&w, p.over);
-	assert_string_equal(written(), "GOAWAY(6) EOF"); /* FRAME_SIZE_ERROR */
+	for (size_t i = 0; i < SN_ARRAY_LEN(rows); i++) {
+		struct sn_buf b;
+
+		put_preface(&b);
+		wire_frame(&b, rows[i].type, SN_H2_FLAG_END_HEADERS, rows[i].id, rows[i].payload,
+			   rows[i].n);
+		carry(&b);
+		until(&w, p.over);
+		assert_string_equal(written(), rows[i].goaway);
+		assert_int_equal(p.code, -SN_EPROTO);
+		assert_string_equal(p.why, rows[i].why);
+		end(state);
+		begin(state);
+	}
 }
 
 static void test_no_preface(void **state)
@@ -245,7 +268,7 @@ int main(void)
 		T(test_what_a_turn_made_goes_out_with_it),
 		T(test_reading_goes_on),
 		T(test_writing_goes_on),
-		T(test_the_peer_hears_why),
+		T(test_all_hear_why),
 		T(test_no_preface),
 		T(test_bytes_that_were_read_before),
 		T(test_bad_bytes_that_were_read_before),
