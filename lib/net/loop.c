@@ -14,6 +14,9 @@
 #include "net/pipe.h"
 
 #define EVENTS_PER_TURN 256
+/* Behind a turn with so many events there is hardly a wait: it is not worth it then to put the
+ * timers in order that such turns push back. Should there be one, it may end too early, once. */
+#define BUSY_EVENTS 4
 #define IOBUFS_KEPT 32
 
 struct task_list {
@@ -34,6 +37,7 @@ struct sn_loop {
 	struct task_list posts;
 	struct epoll_event events[EVENTS_PER_TURN];
 	int n_events;
+	bool busy; /* the last turn had many events */
 	void *iobufs[IOBUFS_KEPT];
 	int n_iobufs;
 	struct sn_pipes pipes;
@@ -164,7 +168,8 @@ static void run_posts(struct sn_loop *l)
 
 static int wait_ms(struct sn_loop *l, int max_wait_ms)
 {
-	uint64_t next = sn_timers_next_ms(&l->timers), now, wait;
+	uint64_t next = l->busy ? sn_timers_bound_ms(&l->timers) : sn_timers_next_ms(&l->timers);
+	uint64_t now, wait;
 
 	if (l->hooks.head || l->deferred.head)
 		return 0;
@@ -184,6 +189,7 @@ void sn_loop_turn(struct sn_loop *l, int max_wait_ms)
 	l->now_ns = l->clock->now_ns(l->clock);
 	atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
 	l->n_events = n > 0 ? n : 0;
+	l->busy = n >= BUSY_EVENTS;
 	for (i = 0; i < l->n_events; i++) {
 		struct sn_io *io = l->events[i].data.ptr;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net/loop.h - one thread's event loop: epoll (edge-triggered), timers, a deferred list, calls from
  * other threads, and a pool of I/O buffers. Time is read once a turn. An idle loop does not wake
- * up. A turn: wait, I/O callbacks, timers, posts, turn-end hooks, deferred. */
+ * up, but once where a busy turn went before. A turn: wait, I/O callbacks, timers, posts, turn-end
+ * hooks, deferred. */
 #ifndef SN_NET_LOOP_H
 #define SN_NET_LOOP_H
 

@@ -103,10 +103,12 @@ void sn_timer_cancel(struct sn_timers *ts, struct sn_timer *t)
 	sift_down(ts, last->pos - 1);
 }
 
-/* Moves the top down until it is a timer that is really due at its slot. */
-static struct sn_timer *settled_top(struct sn_timers *ts)
+/* Moves the top down, as long as it is a timer that is really due later, up to @now_ms. Returns
+ * what is on top then, or NULL. */
+static struct sn_timer *settled_top(struct sn_timers *ts, uint64_t now_ms)
 {
-	while (ts->n && ts->heap[0]->due_ms > ts->heap[0]->slot_ms) {
+	while (ts->n && ts->heap[0]->slot_ms <= now_ms &&
+	       ts->heap[0]->due_ms > ts->heap[0]->slot_ms) {
 		ts->heap[0]->slot_ms = ts->heap[0]->due_ms;
 		sift_down(ts, 0);
 	}
@@ -115,7 +117,7 @@ static struct sn_timer *settled_top(struct sn_timers *ts)
 
 uint64_t sn_timers_next_ms(struct sn_timers *ts)
 {
-	struct sn_timer *t = settled_top(ts);
+	struct sn_timer *t = settled_top(ts, UINT64_MAX);
 
 	return t ? t->slot_ms : UINT64_MAX;
 }
@@ -125,7 +127,7 @@ size_t sn_timers_run(struct sn_timers *ts, uint64_t now_ms)
 	size_t ran = 0, limit = ts->n; /* a callback that re-arms for now must not hold us here */
 	struct sn_timer *t;
 
-	while (ran <= limit && (t = settled_top(ts)) && t->slot_ms <= now_ms) {
+	while (ran <= limit && (t = settled_top(ts, now_ms)) && t->slot_ms <= now_ms) {
 		sn_timer_cancel(ts, t);
 		ran++;
 		t->cb(t, now_ms);

@@ -37,6 +37,11 @@ static inline bool sn_timer_is_set(const struct sn_timer *t)
 }
 /* Time of the earliest timer, UINT64_MAX when there is none. */
 uint64_t sn_timers_next_ms(struct sn_timers *ts);
+/* ... or a time before that: timers that were moved since are left where they are. O(1). */
+static inline uint64_t sn_timers_bound_ms(const struct sn_timers *ts)
+{
+	return ts->n ? ts->heap[0]->slot_ms : UINT64_MAX;
+}
 /* Calls every timer due at @now_ms, in order of time; each is unset before its callback, which
  * may set or cancel any timer. Returns how many ran. */
 size_t sn_timers_run(struct sn_timers *ts, uint64_t now_ms);
