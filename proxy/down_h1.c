@@ -194,8 +194,9 @@ static void arm_head_timer(struct sn_conn *c)
 	sn_loop_timer(c->w->loop, &c->timer, waiting ? c->w->timeouts.idle : c->w->timeouts.header);
 }
 
-/* Reads towards a head. Returns false when there is nothing to parse now. */
-static bool read_head(struct sn_conn *c)
+/* Reads towards a head. Returns false when there is nothing to parse now. @begins: its first bytes
+ * have come. */
+static bool read_head(struct sn_conn *c, bool *begins)
 {
 	bool had = !sn_input_empty(&c->in);
 	ssize_t n;
@@ -217,8 +218,7 @@ static bool read_head(struct sn_conn *c)
 		sn_conn_close(c, n < 0);
 	if (n <= 0)
 		return false;
-	if (!had || !sn_timer_is_set(&c->timer))
-		sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
+	*begins |= !had || !sn_timer_is_set(&c->timer);
 	return true;
 }
 
@@ -227,22 +227,29 @@ static bool read_head(struct sn_conn *c)
  * not decide how deep our stack gets. */
 static void next_request(struct sn_conn *c)
 {
+	bool begins = false;
+
 	if (c->parsing)
 		return;
 	c->parsing = true;
 	while (c->state == SN_CONN_HEAD) {
-		if (!sn_input_empty(&c->in) && parse_head(c) == 0)
+		if (!sn_input_empty(&c->in) && parse_head(c) == 0) {
+			begins = false;
 			continue;
-		if (!read_head(c))
+		}
+		if (!read_head(c, &begins))
 			break;
 	}
 	c->parsing = false;
 	if (c->state != SN_CONN_HEAD)
 		return;
-	if (sn_input_empty(&c->in))
+	if (sn_input_empty(&c->in)) {
 		arm_head_timer(c);
-	else
-		sn_input_settle(&c->in, c->w->loop);
+		return;
+	}
+	if (begins) /* most are complete at once: their timer is their exchange's */
+		sn_loop_timer(c->w->loop, &c->timer, c->w->timeouts.header);
+	sn_input_settle(&c->in, c->w->loop);
 }
 
 void sn_down_h1_begin(struct sn_conn *c)
