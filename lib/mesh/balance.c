@@ -424,17 +424,16 @@ static struct sn_endpoint *due(const struct sn_balance *b, const struct sn_balan
 		       : NULL;
 }
 
-static bool choose_stick(const struct sn_balance_ask *ask, struct sn_balance__choice *c)
+static bool choose_stick(const struct sn_balance *b, const struct sn_balance_ask *ask,
+			 struct sn_balance__choice *c)
 {
 	struct sn_endpoint *e = ask->stick;
 
 	if (!e || e->gone || !e->weight || sn_balance__was_tried(ask, e))
 		return false;
-	if (sn_breaker_is_ejected(&e->breaker) && !sn_balance__offered(e)) {
-		if (!sn_breaker_is_due(&e->breaker, ask->now_ns))
-			return false;
-		c->probe = true;
-	}
+	c->probe = sn_breaker_is_due(&e->breaker, ask->now_ns);
+	if (sn_breaker_is_ejected(&e->breaker) && !c->probe && !b->set->panic)
+		return false;
 	c->e = e;
 	return true;
 }
@@ -446,7 +445,7 @@ static void choose(struct sn_balance *b, const struct sn_balance_ask *ask,
 	struct sn_balance_ask anew;
 
 	*c = (struct sn_balance__choice){0};
-	if (b->set->n_usable == 0 || choose_stick(ask, c))
+	if (b->set->n_usable == 0 || choose_stick(b, ask, c))
 		return;
 	if (!by_hash && (c->e = due(b, ask))) {
 		c->probe = true;

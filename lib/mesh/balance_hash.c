@@ -230,11 +230,11 @@ void sn_balance__hash_pick(struct sn_balance *b, const struct sn_balance_ask *as
 			continue;
 		last = e;
 		c->probe = sn_breaker_is_due(&e->breaker, ask->now_ns) &&
-			   !sn_balance__was_tried(ask, e) && !sn_balance__offered(e);
+			   !sn_balance__was_tried(ask, e);
 		if (c->probe || takes_key(b, e, ask)) {
 			c->e = e;
 			return;
 		}
 	}
-	c->e = sn_balance__any(b, &set->groups[0], ask);
+	c->e = sn_balance__any(b, &set->groups[0], ask, NULL);
 }

@@ -138,9 +138,10 @@ void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far
 		       const struct sn_balance_ask *ask, struct sn_balance__choice *c);
 double sn_balance__latency(const struct sn_endpoint *e, uint64_t now_ns);
 double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns);
-/* Any that is available and was not tried; NULL: there is none. */
+/* Any that is available, was not tried and is not @other (or NULL); NULL: there is none. */
 struct sn_endpoint *sn_balance__any(struct sn_balance *b, const struct sn_balance__group *g,
-				    const struct sn_balance_ask *ask);
+				    const struct sn_balance_ask *ask,
+				    const struct sn_endpoint *other);
 
 /* --- balance_turn.c --- */
 

@@ -2,7 +2,8 @@
 /* Draws by weight in constant time, and the power of two choices.
  *
  * The first of the two is drawn exactly by weight and keeps ties, so that idle endpoints get their
- * shares; the second one takes the request if it costs less. Cost is latency x (1 + outstanding x
+ * shares; the second one takes the request if it costs less (where weights differ, by a tenth: that
+ * the lighter one was not asked for a while is no merit). Cost is latency x (1 + outstanding x
  * mean weight / weight): with equal weights Finagle's latency x (outstanding + 1); and weights
  * count once, by the draw while endpoints are idle and by the queue when they are not. Where the
  * second draw gives the same endpoint, which is how heavy ones get their shares, another one is
@@ -18,6 +19,7 @@
 #define DECAY_NS 10e9
 #define FLOOR_NS 1000.0 /* below this, differences are noise */
 #define DRAWS 8		/* of what is available half of it or more, nearly always */
+#define NOISE 1.1
 #define MUCH 2.0
 #define SPILL 3.0
 
@@ -54,17 +56,18 @@ void sn_balance__slots_build(struct sn_balance__set *set, struct sn_balance__gro
 }
 
 struct sn_endpoint *sn_balance__any(struct sn_balance *b, const struct sn_balance__group *g,
-				    const struct sn_balance_ask *ask)
+				    const struct sn_balance_ask *ask,
+				    const struct sn_endpoint *other)
 {
 	uint32_t i, start;
 
 	if (g->n_avail == 0)
 		return NULL;
 	start = sn_rng_below(&b->rng, g->n_avail);
-	for (i = 0; i <= ask->n_tried && i < g->n_avail; i++) {
+	for (i = 0; i < ask->n_tried + 2 && i < g->n_avail; i++) {
 		struct sn_endpoint *e = b->set->v[g->avail[(start + i) % g->n_avail]];
 
-		if (!sn_balance__was_tried(ask, e))
+		if (e != other && !sn_balance__was_tried(ask, e))
 			return e;
 	}
 	return NULL;
@@ -90,7 +93,7 @@ struct sn_endpoint *sn_balance__draw(struct sn_balance *b, const struct sn_balan
 		if (sn_balance__offered(e) && !sn_balance__was_tried(ask, e))
 			return e;
 	}
-	return sn_balance__any(b, g, ask);
+	return sn_balance__any(b, g, ask, NULL);
 }
 
 /* --- cost ---------------------------------------------------------------------------------------
@@ -103,16 +106,32 @@ double sn_balance__latency(const struct sn_endpoint *e, uint64_t now_ns)
 	return elapsed < 1e6 ? (double)e->ewma_ns : (double)e->ewma_ns * exp(-elapsed / DECAY_NS);
 }
 
-double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns)
+static double cost_at(const struct sn_balance *b, const struct sn_endpoint *e, double latency)
 {
-	double mean = b->set->groups[e->group].mean_share, queue = 1, latency;
+	double mean = b->set->groups[e->group].mean_share, queue = 1;
 
 	if (e->outstanding)
 		queue += mean > 0 && e->share ? e->outstanding * mean / e->share : e->outstanding;
 	if (b->settings.algorithm == SN_BALANCE_LEAST_REQUEST)
 		return queue;
-	latency = sn_balance__latency(e, now_ns);
 	return (latency < FLOOR_NS ? FLOOR_NS : latency) * queue;
+}
+
+double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns)
+{
+	return cost_at(b, e, sn_balance__latency(e, now_ns));
+}
+
+/* What is far away is rarely asked, so that its average would fade to nothing and call for requests
+ * without a reason: it fades to that of who is near, and without history it is that. */
+static double far_latency(const struct sn_endpoint *far, const struct sn_endpoint *near,
+			  uint64_t now_ns)
+{
+	double f = (double)far->ewma_ns, n = (double)near->ewma_ns;
+
+	if (f <= 0)
+		return n;
+	return f > n ? n + (f - n) * sn_balance__latency(far, now_ns) / f : f;
 }
 
 /* --- two choices --------------------------------------------------------------------------------
@@ -124,13 +143,13 @@ static struct sn_endpoint *draw_another(struct sn_balance *b, const struct sn_ba
 {
 	unsigned i;
 
-	for (i = 0; i < DRAWS; i++) {
+	for (i = 0; i < 3; i++) {
 		struct sn_endpoint *e = sn_balance__draw(b, g, ask);
 
 		if (e != first)
 			return e;
 	}
-	return NULL;
+	return sn_balance__any(b, g, ask, first); /* that one is heavy */
 }
 
 static void candidate(struct sn_balance__choice *c, struct sn_endpoint *e)
@@ -143,7 +162,7 @@ void sn_balance__p2c(struct sn_balance *b, const struct sn_balance__group *g,
 		     const struct sn_balance_ask *ask, struct sn_balance__choice *c)
 {
 	struct sn_endpoint *first = sn_balance__draw(b, g, ask), *second = NULL;
-	double factor = 1;
+	double factor = NOISE;
 
 	c->e = first;
 	if (!first)
@@ -153,11 +172,12 @@ void sn_balance__p2c(struct sn_balance *b, const struct sn_balance__group *g,
 		second = sn_balance__draw(b, g, ask);
 	if (second == first) {
 		second = draw_another(b, g, ask, first);
-		if (second && second->share != first->share)
-			factor = MUCH;
+		factor = MUCH;
 	}
 	if (!second)
 		return;
+	if (second->share == first->share)
+		factor = 1;
 	candidate(c, second);
 	if (sn_balance__cost(b, second, ask->now_ns) * factor <
 	    sn_balance__cost(b, first, ask->now_ns))
@@ -172,6 +192,7 @@ void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far
 	if (!e || !c->e)
 		return;
 	candidate(c, e);
-	if (sn_balance__cost(b, e, ask->now_ns) * SPILL < sn_balance__cost(b, c->e, ask->now_ns))
+	if (cost_at(b, e, far_latency(e, c->e, ask->now_ns)) * SPILL <
+	    sn_balance__cost(b, c->e, ask->now_ns))
 		c->e = e;
 }

@@ -103,5 +103,6 @@ struct sn_endpoint *sn_balance__turn(struct sn_balance *b, struct sn_balance__gr
 		if (!c)
 			break;
 	}
-	return sn_balance__any(b, g, ask); /* what has a turn was ejected just now, or tried */
+	return sn_balance__any(b, g, ask,
+			       NULL); /* what has a turn was ejected just now, or tried */
 }

@@ -1,61 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Balancers under a clock of the test's own. */
-#include "tests/unit/unit.h"
-
-#include "base/num.h"
-#include "mesh/balance.h"
-
-#define MS 1000000ull
-
-static struct sn_balance *new_balance(enum sn_balance_algorithm algorithm, uint64_t seed)
-{
-	struct sn_balance_settings s = {.algorithm = algorithm, .seed = seed};
-	struct sn_balance *b = sn_balance_new(&s);
-
-	assert_non_null(b);
-	return b;
-}
-
-static struct sn_endpoint *pick(struct sn_balance *b, const struct sn_endpoint *tried,
-				uint64_t now_ns)
-{
-	struct sn_balance_ask ask = {.now_ns = now_ns, .tried = &tried, .n_tried = tried != NULL};
-
-	return sn_balance_pick(b, &ask, NULL);
-}
-
-static void done(struct sn_balance *b, struct sn_endpoint *e, uint64_t latency_ns,
-		 enum sn_try_end end, uint64_t now_ns)
-{
-	struct sn_try_result r = {latency_ns, end, end == SN_TRY_ANSWERED, 0};
-
-	sn_balance_done(b, e, &r, now_ns);
-}
-
-static struct sn_balance_item item(unsigned i, uint32_t weight)
-{
-	struct sn_balance_item it = {.weight = weight};
-	char text[30];
-
-	snprintf(text, sizeof(text), "10.0.%u.%u:80", i / 250, i % 250);
-	assert_int_equal(sn_addr_parse(sn_slice_cstr(text), &it.addr), 0);
-	return it;
-}
-
-static void fill(struct sn_balance *b, unsigned n, uint64_t now)
-{
-	struct sn_balance_item items[300];
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		items[i] = item(i, 1);
-	assert_int_equal(sn_balance_update(b, items, n, now), 0);
-}
-
-static unsigned index_of(const struct sn_endpoint *e)
-{
-	return e->addr.ip[3];
-}
+#include "tests/unit/mesh/balancing.h"
 
 static void test_round_robin_is_smooth_and_weighted(void **state)
 {
@@ -262,6 +207,176 @@ static void test_avoid(void **state)
 	}
 }
 
+static void test_state_stays_across_updates_and_algorithms(void **state)
+{
+	struct sn_balance_settings s = with_breakers(SN_BALANCE_PEAK_EWMA);
+	struct sn_balance *b = balance_of(&s);
+	struct sn_balance_item items[4] = {item(3, 1), item(0, 2), item(9, 1), item(2, 1)};
+	struct sn_balance_ask ask = {.now_ns = SEC};
+	struct sn_endpoint *e[4];
+	unsigned i, a;
+
+	(void)state;
+	fill(b, 4, 0);
+	for (i = 0; i < 4; i++) {
+		ask.stick = e[i] = sn_balance_at(b, i);
+		assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e[i]);
+		done(b, e[i], (i + 1) * 10 * MS, SN_TRY_ANSWERED, SEC);
+	}
+	ask.stick = e[3];
+	assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e[3]);
+	eject(b, e[2], SEC);
+	assert_int_equal(sn_balance_update(b, items, 4, SEC), 0);
+	for (a = 0; a < 7; a++) {
+		s.algorithm = (enum sn_balance_algorithm)a;
+		assert_int_equal(sn_balance_configure(b, &s, SEC), 0);
+		assert_ptr_equal(sn_balance_at(b, 0), e[3]);
+		assert_ptr_equal(sn_balance_at(b, 1), e[0]);
+		assert_ptr_equal(sn_balance_at(b, 3), e[2]);
+		assert_ptr_equal(sn_balance_find(b, e[0]->id), e[0]);
+		assert_null(sn_balance_find(b, 1));
+		assert_int_equal(e[0]->weight, 2);
+		assert_int_equal(look(b, e[0], SEC).ewma_ns, 10 * MS);
+		assert_int_equal(e[3]->outstanding, 1);
+		assert_int_equal(look(b, e[2], SEC).breaker, SN_BREAKER_OPEN);
+		assert_int_equal(sn_balance_ejected(b), 1);
+	}
+	s.breaker.on = false;
+	assert_int_equal(sn_balance_configure(b, &s, SEC), 0);
+	assert_int_equal(sn_balance_ejected(b), 0);
+	assert_true(look(b, e[2], SEC).in_use);
+	sn_balance_free(b);
+}
+
+static void test_sessions_stick_while_they_can(void **state)
+{
+	struct sn_balance_settings s = with_breakers(SN_BALANCE_RANDOM);
+	struct sn_balance *b = balance_of(&s);
+	struct sn_balance_item items[3] = {item(0, 1), item(1, 1), item(2, 1)};
+	struct sn_balance_ask ask = {0};
+	const struct sn_endpoint *tried;
+	struct sn_endpoint *e;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(sn_balance_update(b, items, 3, 0), 0);
+	ask.stick = e = sn_balance_at(b, 1);
+	for (i = 0; i < 20; i++)
+		assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e);
+	tried = e;
+	ask.tried = &tried;
+	ask.n_tried = 1;
+	assert_ptr_not_equal(sn_balance_pick(b, &ask, NULL), e);
+	ask.n_tried = 0;
+	eject(b, e, 0);
+	assert_ptr_not_equal(sn_balance_pick(b, &ask, NULL), e);
+	ask.now_ns = 10 * SEC; /* its probe */
+	assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e);
+	assert_int_equal(e->breaker.state, SN_BREAKER_PROBING);
+	assert_ptr_not_equal(sn_balance_pick(b, &ask, NULL), e);
+	done(b, e, 0, SN_TRY_ANSWERED, ask.now_ns);
+	assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e);
+	items[1].weight = 0; /* drained */
+	assert_int_equal(sn_balance_update(b, items, 3, ask.now_ns), 0);
+	assert_ptr_not_equal(sn_balance_pick(b, &ask, NULL), e);
+	sn_balance_free(b);
+}
+
+static void test_weights_of_zero_take_nothing(void **state)
+{
+	struct sn_balance_item items[3] = {item(0, 0), item(1, 1), item(2, 0)};
+	unsigned a, i;
+
+	(void)state;
+	for (a = 0; a < 7; a++) {
+		struct sn_balance *b = new_balance((enum sn_balance_algorithm)a, 3);
+		enum sn_balance_none why = SN_BALANCE_SOME;
+		struct sn_balance_ask ask = {0};
+
+		assert_int_equal(sn_balance_update(b, items, 3, 0), 0);
+		for (i = 0; i < 50; i++)
+			assert_int_equal(index_of(a < 5 ? pick(b, NULL, 0) : pick_key(b, i, 0)), 1);
+		items[1].weight = 0;
+		assert_int_equal(sn_balance_update(b, items, 3, 0), 0);
+		assert_null(sn_balance_pick(b, &ask, &why));
+		assert_int_equal(why, SN_BALANCE_EMPTY);
+		items[1].weight = 1;
+		sn_balance_free(b);
+	}
+}
+
+/* What explain says is what pick does, and saying it changes nothing. */
+static void test_explain_foretells(void **state)
+{
+	unsigned a, i;
+
+	(void)state;
+	for (a = 0; a < 7; a++) {
+		struct sn_balance_settings s = with_breakers((enum sn_balance_algorithm)a);
+		struct sn_balance *b = balance_of(&s);
+		struct sn_balance_item items[5] = {item(0, 1), item(1, 3), item(2, 1), item(3, 7),
+						   item(4, 1)};
+		struct sn_balance_why why;
+
+		assert_int_equal(sn_balance_update(b, items, 5, 0), 0);
+		eject(b, sn_balance_at(b, 2), 0);
+		for (i = 0; i < 200; i++) {
+			struct sn_balance_ask ask = {
+				.now_ns = i * 100 * MS, .has_hash = true, .hash = i};
+			struct sn_endpoint *e;
+
+			sn_balance_explain(b, &ask, &why);
+			sn_balance_explain(b, &ask, &why);
+			e = sn_balance_pick(b, &ask, NULL);
+			assert_ptr_equal(why.chosen, e);
+			assert_int_equal(why.probe, e->breaker.state == SN_BREAKER_PROBING);
+			if (a == SN_BALANCE_PEAK_EWMA && !why.probe)
+				assert_true(why.n_candidates >= 1);
+			done(b, e, MS, SN_TRY_ANSWERED, ask.now_ns);
+		}
+		sn_balance_free(b);
+	}
+}
+
+static void test_who_asks_for_less_gets_less(void **state)
+{
+	struct sn_balance_settings s = with_breakers(SN_BALANCE_LEAST_REQUEST);
+	struct sn_balance *b = balance_of(&s);
+	struct sn_try_result busy = {0, SN_TRY_ANSWERED, true, 20000};
+	unsigned counts[3] = {0}, i;
+	struct sn_endpoint *e;
+
+	(void)state;
+	fill(b, 3, 0);
+	do {
+		e = pick(b, NULL, SEC);
+		if (index_of(e) == 1)
+			sn_balance_done(b, e, &busy, SEC);
+		else
+			done(b, e, 0, SN_TRY_ANSWERED, SEC);
+	} while (index_of(e) != 1);
+	assert_int_equal(look(b, e, SEC).share_percent, 9);
+	assert_int_equal(look(b, e, SEC).spared_until_ns, 21 * SEC);
+	for (i = 0; i < 10000; i++) {
+		e = pick(b, NULL, 2 * SEC);
+		counts[index_of(e)]++;
+		done(b, e, 0, SN_TRY_ANSWERED, 2 * SEC);
+	}
+	assert_in_range(counts[1], 300, 700); /* a tenth of 1 : 1 */
+	memset(counts, 0, sizeof(counts));
+	for (i = 0; i < 10000; i++) {
+		e = pick(b, NULL, 22 * SEC);
+		counts[index_of(e)]++;
+		done(b, e, 0, SN_TRY_ANSWERED, 22 * SEC);
+	}
+	assert_in_range(counts[1], 3000, 3600);
+	busy.retry_after_ms = 86400000;
+	sn_balance_done(b, pick(b, NULL, 23 * SEC), &busy, 23 * SEC);
+	for (i = 0; i < 3; i++)
+		assert_true(sn_balance_at(b, i)->spare_until_ns <= 83 * SEC);
+	sn_balance_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +387,11 @@ int main(void)
 		cmocka_unit_test(test_no_history_is_no_free_ride),
 		cmocka_unit_test(test_failures_are_slow_samples),
 		cmocka_unit_test(test_updates_keep_state_and_let_the_leaving_finish),
+		cmocka_unit_test(test_state_stays_across_updates_and_algorithms),
+		cmocka_unit_test(test_sessions_stick_while_they_can),
+		cmocka_unit_test(test_weights_of_zero_take_nothing),
+		cmocka_unit_test(test_explain_foretells),
+		cmocka_unit_test(test_who_asks_for_less_gets_less),
 		cmocka_unit_test(test_avoid),
 	};
 
