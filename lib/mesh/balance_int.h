@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between the balancer's files: the set as it is arranged for choosing.
  *
- *   balance.c           the set: endpoints come, stay and go; settings; results
+ *   balance.c           picks and results
+ *   balance_set.c       endpoints come, stay and go; settings
  *   balance_avail.c     which of them are available: breakers, zones, aperture; effective weights
  *   balance_p2c.c       drawing by weight, the cheaper of two
  *   balance_turn.c      in turn
@@ -98,6 +99,11 @@ struct sn_balance__choice {
 	struct sn_endpoint *candidates[SN_BALANCE_CANDIDATES];
 	unsigned n_candidates;
 };
+
+/* --- balance_set.c --- */
+
+/* Tells the owner and frees it. */
+void sn_balance__release(struct sn_balance *b, struct sn_endpoint *e);
 
 /* --- balance_avail.c --- */
 
