@@ -44,9 +44,10 @@ LIBS_CURL := -lcurl
 LIBS_WS := -lwebsockets
 LIBS_H2 := -lnghttp2
 LIBS_REGEX := -lpcre2-8
+LIBS_DNS := -lcares
 # What the layers up to http, or up to mesh, may need; a program that uses none of it links none.
-LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509)
+LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509) $(LIBS_DNS)
 LIBS_MESH := $(LIBS_HTTP) $(LIBS_REGEX)
 # What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd). The linker's warnings of
 # getaddrinfo and dlopen are about functions of libcrypto that nothing here calls.
-LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a -l:libpcre2-8.a $(shell pkg-config --static --libs libssl)
+LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a -l:libpcre2-8.a -l:libcares.a $(shell pkg-config --static --libs libssl)

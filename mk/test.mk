@@ -10,7 +10,7 @@ libs_kube := kube net base
 libs_proxy := proxy mesh http net base
 libs_operator := operator kube mesh http net base
 libs_init := init base
-third_net := $(LIBS_X509)
+third_net := $(LIBS_X509) $(LIBS_DNS)
 third_http := $(LIBS_HTTP)
 third_mesh := $(LIBS_MESH)
 third_proxy := $(LIBS_MESH)
@@ -36,7 +36,7 @@ check-unit: $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l))) ## unit tests
 # --- fuzzing: the same target file serves libFuzzer and a plain driver that replays the corpus
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_AR := $(foreach a,$(if $(SRC_operator),operator) $(if $(SRC_kube),kube) proxy mesh http net base,$(OUT)/lib/$(a).a)
-FUZZ_LIBS = -Wl,--start-group $(FUZZ_AR) -Wl,--end-group $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) $(LIBS_H2) $(LIBS_REGEX) -lm
+FUZZ_LIBS = -Wl,--start-group $(FUZZ_AR) -Wl,--end-group $(LIBS_BASE) $(LIBS_CURL) $(LIBS_WS) $(LIBS_X509) $(LIBS_H2) $(LIBS_REGEX) $(LIBS_DNS) -lm
 $(OUT)/replay/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o $(FUZZ_AR)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
