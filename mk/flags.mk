@@ -49,5 +49,5 @@ LIBS_DNS := -lcares
 LIBS_HTTP := -Wl,--as-needed $(LIBS_H2) $(LIBS_X509) $(LIBS_DNS)
 LIBS_MESH := $(LIBS_HTTP) $(LIBS_REGEX)
 # What pkg-config adds for libssl differs by distribution (-ldl, -lz, -lzstd). The linker's warnings of
-# getaddrinfo and dlopen are about functions of libcrypto that nothing here calls.
+# getaddrinfo and dlopen are about functions of libcrypto and c-ares that nothing here calls.
 LIBS_PROXY_STATIC = -lyaml -l:libyajl_s.a -l:libnghttp2.a -l:libpcre2-8.a -l:libcares.a $(shell pkg-config --static --libs libssl)

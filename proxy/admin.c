@@ -76,6 +76,7 @@ static unsigned metrics(struct sn_control *c, struct sn_buf *body, const char **
 	sn_stats_render(&sum, body);
 	sn_stats_done(&sum);
 	render_reloads(c, body);
+	sn_discovery_render(c->discovery, c->current->snapshot, body);
 	sn_metrics_family(body, "sennit_build_info", "gauge", "This program.");
 	sn_metrics_u64(body, "sennit_build_info", &version, 1, 1);
 	sn_metrics_process(body);

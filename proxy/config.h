@@ -64,6 +64,12 @@ struct sn_config_timeouts {
 		connect, drain;
 };
 
+/* Who answers for names. */
+struct sn_config_resolver {
+	const char *servers; /* "IP:PORT,..."; NULL: /etc/resolv.conf's */
+	uint64_t timeout_ms;
+};
+
 struct sn_config {
 	struct sn_arena arena; /* everything here but the snapshot */
 	char instance[17];     /* this process among all proxies: random */
@@ -73,6 +79,7 @@ struct sn_config {
 	struct sn_config_timeouts timeouts;
 	uint64_t drain_propagation_ms;
 	uint64_t wait_for_routes_ms;
+	struct sn_config_resolver resolver;
 	struct sn_config_listener *listeners;
 	size_t n_listeners;
 	struct sn_snapshot *snapshot; /* one reference */
@@ -90,8 +97,9 @@ enum sn_config_result {
 	SN_CONFIG_REJECTED,  /* see the messages */
 };
 
-/* Reads @path (a file, or a directory whose *.yaml are merged in name order) with the endpoint
- * files and certificates that it names, checks all of it and compiles it.
+/* Reads @path (a file, or a directory whose *.yaml are merged in name order) with the
+ * certificates that it names, checks all of it and compiles it. Endpoint files are not part of it:
+ * see proxy/discovery.h.
  * @in_use: or NULL; its certificates stay where new ones cannot be used. @messages: one
  * "FILE:LINE:COLUMN: path: message" a line; warnings when the result is SN_CONFIG_OK.
  * *ret is set only for SN_CONFIG_OK; free it with sn_config_free(). */
@@ -114,7 +122,11 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 
 void sn_config_free(struct sn_config *c);
 
-/* The endpoint files and certificates that @c came from, for watching: calls @fn for each. */
+/* Reads the endpoint files that @c names. Returns 0, or -SN_ECONF with a line in @messages for each
+ * that could not be used. */
+int sn_config_check_endpoint_files(const struct sn_config *c, struct sn_buf *messages);
+
+/* The certificates that @c came from, for watching: calls @fn for each file. */
 void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const char *path),
 			 void *arg);
 

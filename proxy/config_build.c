@@ -86,113 +86,12 @@ static const struct sn_val *at(struct build *b, const struct sn_val *v)
 /* --- endpoints ----------------------------------------------------------------------------------
  */
 
-static struct sn_slice word(struct sn_slice *rest)
+static void build_lookup(struct build *b, const struct raw_lookup *raw, struct sn_service *svc)
 {
-	struct sn_slice w;
-
-	*rest = sn_slice_trim(*rest);
-	for (w = *rest, w.n = 0; w.n < rest->n && w.p[w.n] != ' ' && w.p[w.n] != '\t';)
-		w.n++;
-	*rest = sn_slice_trim(sn_slice(rest->p + w.n, rest->n - w.n));
-	return w;
-}
-
-static int endpoint_line(struct sn_arena *a, struct sn_slice line, struct sn_endpoint_spec *e,
-			 struct sn_err *err)
-{
-	struct sn_slice ip = word(&line), port = word(&line), mark;
-	uint64_t n;
-
-	*e = (struct sn_endpoint_spec){.weight = 1, .zone = ""};
-	if (sn_num_u64(port, 65535, &n) || n == 0)
-		return sn_err_set(err, SN_ECONF, "expected \"ADDRESS PORT\", port 1 to 65535");
-	if (sn_addr_parse_ip(ip, (uint16_t)n, &e->addr))
-		return sn_err_set(err, SN_ECONF,
-				  "\"%.*s\" is not an IP address (names are not resolved yet)",
-				  SN_ARG(ip));
-	while (line.n) {
-		mark = word(&line);
-		if (sn_slice_eq_cstr(mark, "*")) {
-			if (sn_num_u64(word(&line), 65535, &n))
-				return sn_err_set(err, SN_ECONF,
-						  "the weight behind \"*\" is 0 to 65535");
-			e->weight = (uint32_t)n;
-		} else if (sn_slice_eq_cstr(mark, "@")) {
-			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
-				return sn_err_set(err, SN_ECONF,
-						  "the port behind \"@\" is 1 to 65535");
-			e->service_port = (uint16_t)n;
-		} else if (sn_slice_starts(mark, SN_SLICE("zone="))) {
-			mark = sn_slice(mark.p + 5, mark.n - 5);
-			if (mark.n == 0 || mark.n > 63)
-				return sn_err_set(err, SN_ECONF, "a zone's name has 1 to 63 bytes");
-			e->zone = sn_arena_printf(a, "%.*s", SN_ARG(mark));
-			if (!e->zone)
-				return sn_err_set(err, SN_ENOMEM, "out of memory");
-		} else {
-			return sn_err_set(err, SN_ECONF,
-					  "\"%.*s\": expected \"* WEIGHT\", \"@ SERVICEPORT\" or "
-					  "\"zone=NAME\"",
-					  SN_ARG(mark));
-		}
-	}
-	return 0;
-}
-
-int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
-			     struct sn_endpoint_spec **ret, size_t *ret_n, struct sn_err *err)
-{
-	struct sn_slice rest = text, line, scan = text;
-	struct sn_endpoint_spec *list;
-	size_t lines = 1, number = 0, n = 0, i;
-	bool usable;
-
-	if (text.n && text.p[text.n - 1] != '\n')
-		return sn_err_set(err, SN_ECONF, "the last line has no end: half written?");
-	while (scan.p) {
-		sn_slice_cut(&scan, '\n');
-		lines++;
-	}
-	list = sn_arena_array(a, lines, sizeof(*list));
-	if (!list)
-		return sn_err_set(err, SN_ENOMEM, "out of memory");
-	while (rest.p) {
-		line = sn_slice_cut(&rest, '\n');
-		number++;
-		line = sn_slice_trim(sn_slice_cut(&line, '#'));
-		if (line.n == 0)
-			continue;
-		if (n == 10000)
-			return sn_err_set(err, SN_ECONF, "more than 10000 endpoints");
-		if (endpoint_line(a, line, &list[n++], err)) {
-			sn_err_wrap(err, "line %zu", number);
-			return -SN_ECONF;
-		}
-	}
-	for (usable = n == 0, i = 0; i < n; i++)
-		usable |= list[i].weight > 0;
-	if (!usable)
-		return sn_err_set(err, SN_ECONF, "all weights are 0");
-	*ret = list;
-	*ret_n = n;
-	return 0;
-}
-
-static void endpoints_from_file(struct build *b, const struct sn_val *place, struct sn_service *svc)
-{
-	struct sn_err err = {0};
-	struct sn_buf text;
-
-	if (!b->src->read_file)
-		return;
-	sn_buf_init(&text, 1u << 20);
-	if (b->src->read_file(b->src->arg, svc->endpoints_file, &text))
-		sn_conf_error(b->ctx, at(b, place), "cannot read the endpoint file %s",
-			      svc->endpoints_file);
-	else if (sn_config__endpoint_file(&b->snap->arena, sn_buf_slice(&text), &svc->endpoints,
-					  &svc->n_endpoints, &err))
-		sn_conf_error(b->ctx, at(b, place), "%s: %s", svc->endpoints_file, err.msg);
-	sn_buf_done(&text);
+	svc->endpoints_kind = SN_ENDPOINTS_DNS;
+	svc->lookup.name = sn_config__keep(b, raw->name);
+	svc->lookup.port = (uint16_t)raw->port;
+	svc->lookup.type = (enum sn_lookup_type)raw->type;
 }
 
 static void build_endpoints(struct build *b, const struct sn_val *v,
@@ -205,7 +104,10 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 	if (raw->file) {
 		svc->endpoints_kind = SN_ENDPOINTS_FILE;
 		svc->endpoints_file = sn_config__keep(b, raw->file);
-		endpoints_from_file(b, sn_val_get(v, "file"), svc);
+		return;
+	}
+	if (raw->lookup) {
+		build_lookup(b, raw->lookup, svc);
 		return;
 	}
 	svc->endpoints_kind = SN_ENDPOINTS_STATIC;
@@ -219,7 +121,7 @@ static void build_endpoints(struct build *b, const struct sn_val *v,
 			sn_conf_error(b->ctx, at(b, sn_val_get(one, "address")),
 				      "\"%s\" is not IP:PORT (IPv6 in brackets)",
 				      raw->list[i].address);
-		e->zone = sn_config__keep(b, raw->list[i].zone);
+		e->zone = sn_config__keep_slice(b, raw->list[i].zone);
 		e->weight = (uint32_t)raw->list[i].weight;
 		e->service_port = (uint16_t)raw->list[i].service_port;
 		e->mesh = raw->list[i].mesh;
@@ -340,6 +242,32 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 	}
 }
 
+/* "IP" or "IP:PORT" each, into one text with ports. */
+static void build_resolver(struct build *b, const struct raw_document *raw)
+{
+	const struct sn_val *list = sn_val_path(b->doc, "resolver.servers");
+	const char *all = NULL;
+	char text[SN_ADDR_TEXT];
+	struct sn_addr addr;
+	size_t i;
+
+	b->c->resolver.timeout_ms = raw->resolver.timeout;
+	for (i = 0; i < raw->resolver.n_servers; i++) {
+		struct sn_slice s = sn_slice_cstr(raw->resolver.servers[i]);
+
+		if (sn_addr_parse_ip(s, 53, &addr) && (sn_addr_parse(s, &addr) || addr.port == 0)) {
+			sn_conf_error(b->ctx, at(b, sn_val_at(list, i)),
+				      "\"%s\" is not IP or IP:PORT (IPv6 in brackets)",
+				      raw->resolver.servers[i]);
+			continue;
+		}
+		all = sn_arena_printf(&b->c->arena, "%s%s%s", all ? all : "", all ? "," : "",
+				      sn_addr_format(&addr, text));
+		b->oom |= !all;
+	}
+	b->c->resolver.servers = all;
+}
+
 static void build_process(struct build *b, const struct raw_document *raw)
 {
 	struct sn_config *c = b->c;
@@ -350,6 +278,7 @@ static void build_process(struct build *b, const struct raw_document *raw)
 	c->timeouts = raw->timeouts;
 	c->drain_propagation_ms = raw->drain.propagation;
 	c->wait_for_routes_ms = raw->startup.wait_for_routes;
+	build_resolver(b, raw);
 	c->workers = 1;
 	if (raw->workers)
 		c->workers = raw->workers->type == SN_VAL_INT ? (unsigned)raw->workers->i : 0;

@@ -38,11 +38,18 @@ struct raw_endpoint {
 	const char *zone;
 };
 
+struct raw_lookup {
+	const char *name;
+	int64_t port;
+	int type;
+};
+
 struct raw_endpoints {
 	struct raw_endpoint *list;
 	size_t n_list;
 	bool has_list;
 	const char *file;
+	struct raw_lookup *lookup;
 };
 
 struct raw_service {
@@ -57,6 +64,12 @@ struct raw_service {
 	size_t n_routes;
 	struct sn_raw_policy policy;
 	struct raw_endpoints *endpoints;
+};
+
+struct raw_resolver {
+	const char **servers;
+	size_t n_servers;
+	uint64_t timeout;
 };
 
 struct raw_shard {
@@ -80,6 +93,7 @@ struct raw_document {
 	struct {
 		uint64_t wait_for_routes;
 	} startup;
+	struct raw_resolver resolver;
 	struct raw_listener *listeners;
 	size_t n_listeners;
 	struct {
@@ -144,9 +158,8 @@ int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 void sn_config__tls(struct sn_conf_ctx *ctx, const struct sn_config__source *src,
 		    const struct sn_val *v, struct sn_config_listener *l);
 
-/* Lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT] [zone=NAME]", '#' comments. Returns 0 or -SN_ECONF
- * with the line's number and a message in @err. */
-int sn_config__endpoint_file(struct sn_arena *a, struct sn_slice text,
-			     struct sn_endpoint_spec **ret, size_t *ret_n, struct sn_err *err);
+/* A whole regular file, appended to @out. Returns 0 or -errno; -EFBIG: more than @out may hold. */
+int sn_config__read_whole(const char *path, struct sn_buf *out);
+#define SN_CONFIG_ENDPOINT_FILE_MAX (1u << 20)
 
 #endif

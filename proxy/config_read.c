@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/yaml.h"
+#include "mesh/endpoints.h"
 #include "net/tls.h"
 #include "proxy/config_int.h"
 
@@ -24,7 +25,7 @@ struct files {
 	struct sn_buf texts[FILES_MAX];
 };
 
-static int read_whole(const char *path, struct sn_buf *out)
+int sn_config__read_whole(const char *path, struct sn_buf *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
 	struct stat st;
@@ -54,7 +55,7 @@ static int read_named_file(void *arg, const char *path, struct sn_buf *out)
 {
 	struct sn_buf *all = arg; /* what the hash is made of */
 	char hex[SN_HASH_HEX];
-	int rc = read_whole(path, out);
+	int rc = sn_config__read_whole(path, out);
 
 	if (rc)
 		return rc;
@@ -85,7 +86,7 @@ static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
 		return -SN_ENOMEM;
 	sn_buf_init(text, SN_YAML_INPUT_MAX + 65536 * 2);
 	fs->n++;
-	rc = read_whole(path, text);
+	rc = sn_config__read_whole(path, text);
 	if (rc == 0)
 		return 0;
 	fs->n--;
@@ -370,14 +371,43 @@ void sn_config_free(struct sn_config *c)
 	free(c);
 }
 
+static int check_endpoint_file(const char *path, struct sn_buf *messages)
+{
+	struct sn_endpoint_set *set = NULL;
+	struct sn_err err = {0};
+	struct sn_buf text;
+	int rc;
+
+	sn_buf_init(&text, SN_CONFIG_ENDPOINT_FILE_MAX);
+	rc = sn_config__read_whole(path, &text);
+	if (rc)
+		rc = sn_err_set(&err, SN_ECONF, "cannot read: %s", strerror(-rc));
+	else
+		rc = sn_endpoint_set_parse(sn_buf_slice(&text), &set, &err);
+	if (rc)
+		sn_buf_printf(messages, "%s: %s\n", path, err.msg);
+	sn_endpoint_set_unref(set);
+	sn_buf_done(&text);
+	return rc ? -SN_ECONF : 0;
+}
+
+int sn_config_check_endpoint_files(const struct sn_config *c, struct sn_buf *messages)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < c->snapshot->n_services; i++)
+		if (c->snapshot->services[i].endpoints_kind == SN_ENDPOINTS_FILE &&
+		    check_endpoint_file(c->snapshot->services[i].endpoints_file, messages))
+			rc = -SN_ECONF;
+	return rc;
+}
+
 void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const char *path),
 			 void *arg)
 {
 	size_t i;
 
-	for (i = 0; i < c->snapshot->n_services; i++)
-		if (c->snapshot->services[i].endpoints_kind == SN_ENDPOINTS_FILE)
-			fn(arg, c->snapshot->services[i].endpoints_file);
 	for (i = 0; i < c->n_listeners; i++) {
 		const struct sn_config_tls *t = c->listeners[i].tls;
 

@@ -3,6 +3,7 @@
  * Only what this build honours is listed; anything else is an unknown key or value. */
 #include <string.h>
 
+#include "net/resolver.h"
 #include "proxy/config_int.h"
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -12,6 +13,8 @@
 	}
 
 static const struct sn_conf_field str_item = {.type = SN_CONF_STR, .min = 1, .max = 253};
+
+static const struct sn_conf_field server_item = {.type = SN_CONF_STR, .min = 1, .max = 64};
 
 static const struct sn_conf_field route_item = {.type = SN_CONF_OBJECT, .object = &sn_schema_route};
 
@@ -75,6 +78,52 @@ static const struct sn_conf_object endpoint = {"endpoint", sizeof(struct raw_end
 					       endpoint_fields, NULL};
 static const struct sn_conf_field endpoint_item = {.type = SN_CONF_OBJECT, .object = &endpoint};
 
+static void check_dns_name(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const char *name = *(const char **)value;
+	struct sn_addr unused;
+
+	if (sn_addr_parse_ip(sn_slice_cstr(name), 0, &unused) == 0)
+		sn_conf_error(ctx, v, "\"%s\" is an address: list it in \"static\"", name);
+	else if (!sn_dns_name_ok(sn_slice_cstr(name)))
+		sn_conf_error(ctx, v, "\"%s\" is not a DNS name", name);
+}
+static const struct sn_conf_name lookup_types[] = {
+	{"A", SN_LOOKUP_A}, {"AAAA", SN_LOOKUP_AAAA}, {"SRV", SN_LOOKUP_SRV}, {NULL, 0}};
+static const struct sn_conf_field lookup_fields[] = {
+	{.key = "name",
+	 .type = SN_CONF_STR,
+	 .min = 1,
+	 .max = 254,
+	 AT(raw_lookup, name),
+	 .flags = SN_CONF_REQUIRED,
+	 .check = check_dns_name,
+	 .help = "in full: no search list"},
+	{.key = "port",
+	 .type = SN_CONF_INT,
+	 .min = 1,
+	 .max = 65535,
+	 AT(raw_lookup, port),
+	 .help = "of the endpoints; SRV has its own"},
+	{.key = "type",
+	 .type = SN_CONF_ENUM,
+	 .names = lookup_types,
+	 AT(raw_lookup, type),
+	 .def = "A",
+	 .help = "IPv4 addresses, IPv6 addresses, or services"},
+	END};
+static void check_lookup(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
+{
+	const struct raw_lookup *l = value;
+
+	if (l->type == SN_LOOKUP_SRV && l->port)
+		sn_conf_error(ctx, v, "SRV records have ports of their own: no \"port\"");
+	else if (l->type != SN_LOOKUP_SRV && !l->port)
+		sn_conf_error(ctx, v, "\"port\" is missing: only SRV records have their own");
+}
+static const struct sn_conf_object lookup = {"dns", sizeof(struct raw_lookup), lookup_fields,
+					     check_lookup};
+
 static const struct sn_conf_field endpoints_fields[] = {
 	{.key = "static",
 	 .type = SN_CONF_LIST,
@@ -88,7 +137,13 @@ static const struct sn_conf_field endpoints_fields[] = {
 	 .min = 1,
 	 .max = 4096,
 	 AT(raw_endpoints, file),
-	 .help = "lines \"address port [* weight] [@ servicePort] [zone=name]\", watched"},
+	 .help = "lines \"address port [* weight] [@ servicePort] [zone=name]\", or \"none\"; "
+		 "watched"},
+	{.key = "dns",
+	 .type = SN_CONF_OBJECT,
+	 .object = &lookup,
+	 AT(raw_endpoints, lookup),
+	 .help = "asked again when the answer's time to live is over"},
 	END};
 static void check_endpoints(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value)
 {
@@ -96,8 +151,8 @@ static void check_endpoints(struct sn_conf_ctx *ctx, const struct sn_val *v, voi
 	bool usable = e->n_list == 0;
 	size_t i;
 
-	if (e->has_list && e->file)
-		sn_conf_error(ctx, v, "at most one of \"static\" and \"file\"");
+	if (e->has_list + (e->file != NULL) + (e->lookup != NULL) != 1)
+		sn_conf_error(ctx, v, "exactly one of \"static\", \"file\" and \"dns\"");
 	for (i = 0; i < e->n_list; i++)
 		usable |= e->list[i].weight > 0;
 	if (!usable)
@@ -409,6 +464,25 @@ static const struct sn_conf_field startup_fields[] = {{.key = "waitForRoutes",
 						      END};
 static const struct sn_conf_object startup = {"startup", sizeof(uint64_t), startup_fields, NULL};
 
+static const struct sn_conf_field resolver_fields[] = {
+	{.key = "servers",
+	 .type = SN_CONF_LIST,
+	 .max = 8,
+	 AT(raw_resolver, servers),
+	 COUNT(raw_resolver, n_servers),
+	 .item = &server_item,
+	 .help = "IP or IP:PORT, in this order; none: those of /etc/resolv.conf"},
+	{.key = "timeout",
+	 .type = SN_CONF_DURATION,
+	 .min = 10,
+	 .max = 60000,
+	 AT(raw_resolver, timeout),
+	 .def = "2s",
+	 .help = "of one server, then the next; all twice"},
+	END};
+static const struct sn_conf_object resolver = {"resolver", sizeof(struct raw_resolver),
+					       resolver_fields, NULL};
+
 static const struct sn_conf_name default_modes[] = {
 	{"passthrough", SN_DEFAULT_PASSTHROUGH}, {"deny", SN_DEFAULT_DENY}, {NULL, 0}};
 static const struct sn_conf_field default_fields[] = {{.key = "mode",
@@ -498,6 +572,12 @@ static const struct sn_conf_field document_fields[] = {{.key = "version",
 							.object = &startup,
 							.flags = SN_CONF_EMBED,
 							AT(raw_document, startup)},
+						       {.key = "resolver",
+							.type = SN_CONF_OBJECT,
+							.object = &resolver,
+							.flags = SN_CONF_EMBED,
+							AT(raw_document, resolver),
+							.help = "of endpoints by DNS"},
 						       {.key = "listeners",
 							.type = SN_CONF_LIST,
 							.max = 64,

@@ -75,18 +75,34 @@ static void save_last_good(struct sn_control *c)
 /* --- applying -----------------------------------------------------------------------------------
  */
 
+static void hand_out_endpoints(void *arg, const char *service, struct sn_endpoint_set *set)
+{
+	struct sn_control *c = arg;
+	unsigned i;
+
+	for (i = 0; i < c->n_workers && c->phase < SN_STOPPING; i++)
+		sn_worker_set_endpoints(c->workers[i], service, set);
+}
+
+static void watch_file(void *arg, const char *path)
+{
+	sn_watch_file(arg, path);
+}
+
+/* What has been discovered goes first: a service is never without it. */
 static void hand_out(struct sn_control *c, struct sn_config *conf)
 {
 	unsigned i;
 
 	conf->snapshot->generation = ++c->generation;
+	sn_discovery_adopt(c->discovery, conf, c->current == conf ? NULL : c->current);
 	for (i = 0; i < c->n_workers; i++)
 		sn_worker_set_snapshot(c->workers[i], conf);
 	if (c->current != c->boot)
 		sn_config_free(c->current);
 	c->current = conf;
 	if (c->watch)
-		sn_watch_files(c->watch, conf);
+		sn_config_each_file(conf, watch_file, c->watch);
 }
 
 static void become_ready(struct sn_control *c)
@@ -178,6 +194,23 @@ void sn_control_reload(struct sn_control *c)
 		break;
 	}
 	sn_buf_done(&messages);
+}
+
+static void on_change(void *arg)
+{
+	sn_control_reload(arg);
+}
+
+static void watch_config(struct sn_control *c)
+{
+	c->watch = sn_watch_new(c->loop, on_change, c);
+	if (!c->watch)
+		return;
+	if (c->is_dir)
+		sn_watch_dir(c->watch, c->path);
+	else
+		sn_watch_file(c->watch, c->path);
+	sn_config_each_file(c->boot, watch_file, c->watch);
 }
 
 static void on_wait_over(struct sn_timer *t, uint64_t now_ms)
@@ -406,6 +439,9 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 	sn_timer_init(&c->wait_for_routes, on_wait_over);
 	sn_timer_init(&c->propagation, on_propagated);
 	sn_timer_init(&c->drain_limit, on_drain_limit);
+	c->discovery = sn_discovery_new(c->loop, hand_out_endpoints, c);
+	if (!c->discovery)
+		return sn_err_set(err, SN_ENOMEM, "out of memory");
 	rc = watch_signals(c, err);
 	if (rc == 0)
 		rc = start_workers(c, workers_override, err);
@@ -413,9 +449,7 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 		rc = sn_admin_start(c, err);
 	if (rc)
 		return rc;
-	c->watch = sn_watch_new(c);
-	if (c->watch)
-		sn_watch_files(c->watch, c->boot);
+	watch_config(c);
 	if (!c->is_dir || c->boot->has_routes) {
 		become_ready(c);
 		save_last_good(c);
@@ -442,6 +476,7 @@ int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, b
 		pthread_join(c.joiner, NULL);
 	sn_info("proxy", "ended");
 	sn_watch_free(c.watch);
+	sn_discovery_free(c.discovery);
 	sn_responder_free(c.admin);
 	for (i = 0; i < c.n_workers; i++)
 		sn_worker_free(c.workers[i]);

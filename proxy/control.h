@@ -6,9 +6,9 @@
 
 #include "http/responder.h"
 #include "proxy/config.h"
+#include "proxy/discovery.h"
+#include "proxy/watch.h"
 #include "proxy/worker.h"
-
-struct sn_watch;
 
 enum sn_control_phase { SN_STARTING, SN_READY, SN_DRAINING, SN_STOPPING, SN_ENDING };
 
@@ -23,6 +23,7 @@ struct sn_control {
 	unsigned n_workers;
 	struct sn_responder *admin;
 	struct sn_watch *watch;
+	struct sn_discovery *discovery;
 	enum sn_control_phase phase;
 	bool config_missing;	  /* serving without routes */
 	uint64_t reloads[4];	  /* applied unchanged rejected waiting */
@@ -44,12 +45,6 @@ int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, b
 int sn_admin_start(struct sn_control *c, struct sn_err *err);
 /* Tells the proxy at @admin over loopback to "/drain" or "/shutdown". Returns the exit code. */
 int sn_admin_tell(const char *admin, const char *what);
-
-/* watch.c: calls sn_control_reload() when something below the path may have changed. */
-struct sn_watch *sn_watch_new(struct sn_control *c);
-/* Also looks at the endpoint files and certificates of @conf. */
-void sn_watch_files(struct sn_watch *w, const struct sn_config *conf);
-void sn_watch_free(struct sn_watch *w);
 
 /* Looks at the configuration again and applies it if it is whole, good and new. */
 void sn_control_reload(struct sn_control *c);

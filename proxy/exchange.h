@@ -183,7 +183,7 @@ struct sn_exchange {
 	size_t waiting_mark; /* down->waiting when progress was looked at */
 	uint64_t moved_ms;   /* when something did last */
 	uint64_t start_ns, try_ns;
-	uint64_t progress_ms; /* looked at when that is w->progress_ms ago (HTTP/2 client) */
+	uint64_t progress_ms;	  /* looked at when that is w->progress_ms ago (HTTP/2 client) */
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
 	char grpc_timeout[12];	  /* as it is passed on */
 	struct sn_timer deadline; /* of the whole request */
@@ -257,7 +257,7 @@ void sn_tries_next(struct sn_exchange *x);
 /* A try failed. @unprocessed: nobody has acted on it. Another one follows, never from inside this
  * call, if that is safe and the policy and the budget allow it; else it is refused with @status. */
 SN_COLD void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
-			    enum sn_refusal_reason reason, const char *detail);
+				    enum sn_refusal_reason reason, const char *detail);
 /* A final head has come. False: another try follows instead, and this one is over. */
 bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp);
 /* Must what is handed on of the request's body be kept for another try? */

@@ -108,6 +108,8 @@ static int check_only(const char *path)
 
 	sn_buf_init(&messages, 1u << 20);
 	r = sn_config_load(path, NULL, &conf, &messages);
+	if (r == SN_CONFIG_OK && sn_config_check_endpoint_files(conf, &messages))
+		r = SN_CONFIG_REJECTED;
 	fputs(sn_buf_cstr(&messages), stderr);
 	if (r == SN_CONFIG_WAITING)
 		fprintf(stderr, "%s:0:0: not all shards of one revision are there\n", path);

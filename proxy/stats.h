@@ -32,9 +32,9 @@ struct sn_stats_block {
 	uint64_t requests;
 	uint64_t retried, retried_well;	    /* further tries; requests that they saved */
 	uint64_t retries_over, budget_over; /* that were not made: attempts, the budget */
-	uint64_t tcp_rx, tcp_tx;     /* of connections that are relayed as bytes */
-	struct sn_stats_tcp tcp;     /* these connections */
-	struct sn_stream_count dst;  /* those to the service: of relays, and of its pools */
+	uint64_t tcp_rx, tcp_tx;	    /* of connections that are relayed as bytes */
+	struct sn_stats_tcp tcp;	    /* these connections */
+	struct sn_stream_count dst;	    /* those to the service: of relays, and of its pools */
 	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
 	uint32_t n_codes, cap_codes, recent;
 	struct sn_histo latency;

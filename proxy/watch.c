@@ -13,7 +13,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "proxy/control.h"
+#include "base/str.h"
+#include "proxy/watch.h"
 
 #define QUIET_MS 20
 #define POLL_MS 5000
@@ -21,7 +22,9 @@
 
 struct sn_watch {
 	struct sn_io io;
-	struct sn_control *c;
+	struct sn_loop *loop;
+	sn_watch_cb cb;
+	void *arg;
 	struct sn_timer quiet, poll;
 };
 
@@ -30,7 +33,7 @@ static void on_quiet(struct sn_timer *t, uint64_t now_ms)
 	struct sn_watch *w = sn_container_of(t, struct sn_watch, quiet);
 
 	(void)now_ms;
-	sn_control_reload(w->c);
+	w->cb(w->arg);
 }
 
 static void on_poll(struct sn_timer *t, uint64_t now_ms)
@@ -38,8 +41,8 @@ static void on_poll(struct sn_timer *t, uint64_t now_ms)
 	struct sn_watch *w = sn_container_of(t, struct sn_watch, poll);
 
 	(void)now_ms;
-	sn_loop_timer(w->c->loop, &w->poll, POLL_MS);
-	sn_control_reload(w->c);
+	sn_loop_timer(w->loop, &w->poll, POLL_MS);
+	w->cb(w->arg);
 }
 
 static void on_inotify(struct sn_io *io, uint32_t events)
@@ -51,7 +54,7 @@ static void on_inotify(struct sn_io *io, uint32_t events)
 	while (read(io->fd, sink, sizeof(sink)) > 0) {
 	}
 	if (!sn_timer_is_set(&w->quiet))
-		sn_loop_timer(w->c->loop, &w->quiet, QUIET_MS);
+		sn_loop_timer(w->loop, &w->quiet, QUIET_MS);
 }
 
 /* Watches the directory that @path is, or lies in. */
@@ -97,53 +100,51 @@ static void watch_links(struct sn_watch *w, const char *dir)
 		closedir(d);
 }
 
-struct sn_watch *sn_watch_new(struct sn_control *c)
+struct sn_watch *sn_watch_new(struct sn_loop *loop, sn_watch_cb cb, void *arg)
 {
 	struct sn_watch *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
-	w->c = c;
+	w->loop = loop;
+	w->cb = cb;
+	w->arg = arg;
 	sn_timer_init(&w->quiet, on_quiet);
 	sn_timer_init(&w->poll, on_poll);
 	w->io.cb = on_inotify;
 	w->io.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (w->io.fd < 0 || sn_loop_add(c->loop, &w->io, EPOLLIN, true)) {
+	if (w->io.fd < 0 || sn_loop_add(loop, &w->io, EPOLLIN, true)) {
 		sn_warn("config", "cannot watch files: %s", strerror(errno));
 		sn_watch_free(w);
 		return NULL;
 	}
-	watch_place(w, c->path, c->is_dir);
-	if (c->is_dir) {
-		watch_links(w, c->path);
-		sn_loop_timer(c->loop, &w->poll, POLL_MS);
-	}
 	return w;
 }
 
-/* A link may lead to a file that changes elsewhere. */
-static void watch_file(void *arg, const char *path)
+void sn_watch_dir(struct sn_watch *w, const char *path)
+{
+	watch_place(w, path, true);
+	watch_links(w, path);
+	sn_loop_timer(w->loop, &w->poll, POLL_MS);
+}
+
+void sn_watch_file(struct sn_watch *w, const char *path)
 {
 	char target[PATH_MAX];
 
-	watch_place(arg, path, false);
+	watch_place(w, path, false);
 	if (realpath(path, target) && strcmp(target, path) != 0)
-		watch_place(arg, target, false);
-}
-
-void sn_watch_files(struct sn_watch *w, const struct sn_config *conf)
-{
-	sn_config_each_file(conf, watch_file, w);
+		watch_place(w, target, false);
 }
 
 void sn_watch_free(struct sn_watch *w)
 {
 	if (!w)
 		return;
-	sn_loop_timer_cancel(w->c->loop, &w->quiet);
-	sn_loop_timer_cancel(w->c->loop, &w->poll);
+	sn_loop_timer_cancel(w->loop, &w->quiet);
+	sn_loop_timer_cancel(w->loop, &w->poll);
 	if (w->io.fd >= 0) {
-		sn_loop_del(w->c->loop, &w->io);
+		sn_loop_del(w->loop, &w->io);
 		close(w->io.fd);
 	}
 	free(w);

@@ -50,6 +50,7 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	sn_map_init(&w->clusters);
 	sn_map_init(&w->gates);
 	sn_map_init(&w->limiters);
+	sn_map_init(&w->discovered);
 	sn_map_init(&w->direct);
 	sn_stats_init(&w->stats);
 	sn_buf_init(&w->gather.head, 4u << 20);
@@ -166,6 +167,11 @@ struct handover {
 				     as it was */
 };
 
+static void free_endpoints(void *p)
+{
+	sn_endpoint_set_unref(p);
+}
+
 static void free_cluster(void *p)
 {
 	struct sn_cluster *c = p;
@@ -239,6 +245,25 @@ static void forget_old_clusters(struct sn_worker *w)
 	}
 }
 
+static bool is_discovered(const struct sn_service *svc)
+{
+	return svc->endpoints_kind == SN_ENDPOINTS_FILE || svc->endpoints_kind == SN_ENDPOINTS_DNS;
+}
+
+static void forget_old_endpoints(struct sn_worker *w)
+{
+	struct sn_map_entry *e, *next;
+
+	for (e = sn_map_first(&w->discovered); e; e = next) {
+		struct sn_slice name = sn_slice_cstr(sn_map_key(e));
+		const struct sn_service *svc = sn_snapshot_by_name(w->snap, name);
+
+		next = sn_map_next(e);
+		if (!svc || !is_discovered(svc))
+			sn_endpoint_set_unref(sn_map_take(&w->discovered, name));
+	}
+}
+
 /* Without memory for it there are no slots, and everything is looked up by name. */
 static void reset_slots(struct sn_worker *w)
 {
@@ -269,6 +294,7 @@ static void adopt(struct sn_task *t)
 		adopt_certificate(&w->listens[i], h->tls[w->listens[i].conf - w->boot->listeners]);
 	for (i = 0; i < w->boot->n_listeners; i++)
 		sn_tls_ctx_unref(h->tls[i]);
+	forget_old_endpoints(w);
 	forget_old_clusters(w);
 	forget_old_gates(w);
 	forget_old_limiters(w);
@@ -311,10 +337,31 @@ static void endpoint_gone(struct sn_endpoint *e, void *arg)
 		sn_peer_retire(e->user, w->ended);
 }
 
-static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t port)
+static int use(struct sn_cluster *c, const struct sn_balance_item *items, size_t n)
 {
-	size_t n =
-		svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES ? svc->n_addresses : svc->n_endpoints;
+	return sn_balance_update(c->balance, items, n, sn_loop_now_ns(c->worker->loop));
+}
+
+static int fill_by_address(struct sn_cluster *c, const struct sn_service *svc)
+{
+	size_t n = c->port ? svc->n_addresses : 0, i;
+	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
+	int rc;
+
+	if (!items)
+		return -SN_ENOMEM;
+	for (i = 0; i < n; i++) {
+		items[i].addr = svc->addresses[i];
+		items[i].addr.port = c->port;
+		items[i].weight = 1;
+	}
+	rc = use(c, items, n);
+	free(items);
+	return rc;
+}
+
+static int fill_from(struct sn_cluster *c, const struct sn_endpoint_spec *list, size_t n)
+{
 	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
 	size_t i, used = 0;
 	int rc;
@@ -322,26 +369,19 @@ static int fill(struct sn_cluster *c, const struct sn_service *svc, uint16_t por
 	if (!items)
 		return -SN_ENOMEM;
 	for (i = 0; i < n; i++) {
-		if (svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES) {
-			if (port == 0)
-				continue;
-			items[used].addr = svc->addresses[i];
-			items[used].addr.port = port;
-			items[used++].weight = 1;
-		} else if (svc->endpoints[i].service_port == 0 ||
-			   svc->endpoints[i].service_port == port) {
-			items[used].addr = svc->endpoints[i].addr;
-			items[used].mesh = svc->endpoints[i].mesh;
-			items[used].zone = sn_slice_cstr(svc->endpoints[i].zone);
-			items[used++].weight = svc->endpoints[i].weight;
-		}
+		if (list[i].service_port && list[i].service_port != c->port)
+			continue;
+		items[used].addr = list[i].addr;
+		items[used].mesh = list[i].mesh;
+		items[used].zone = list[i].zone;
+		items[used++].weight = list[i].weight;
 	}
-	rc = sn_balance_update(c->balance, items, used, sn_loop_now_ns(c->worker->loop));
+	rc = use(c, items, used);
 	free(items);
 	return rc;
 }
 
-static void balance_settings(struct sn_worker *w, const struct sn_service *svc,
+static void balance_settings(const struct sn_cluster *c, const struct sn_service *svc,
 			     struct sn_balance_settings *s)
 {
 	const struct sn_policy *p = &svc->policy;
@@ -350,16 +390,38 @@ static void balance_settings(struct sn_worker *w, const struct sn_service *svc,
 		.algorithm = p->algorithm,
 		.slow_start_ns = p->slow_start_ms * 1000000,
 		.aperture_min = p->aperture_min,
-		.zone = sn_slice_cstr(p->prefer_own_zone ? w->snap->zone : ""),
+		.zone = sn_slice_cstr(p->prefer_own_zone ? c->worker->snap->zone : ""),
 		.breaker = p->breaker,
 	};
 	/* who answers at a service's own address is not known here */
-	if (svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES)
+	if (c->settings.cluster_address)
 		s->breaker.on = false;
 }
 
+static int fill(struct sn_cluster *c, const struct sn_service *svc)
+{
+	const struct sn_endpoint_set *set = NULL;
+	bool discovered = is_discovered(svc);
+	struct sn_balance_settings s;
+	int rc;
+
+	if (discovered)
+		set = sn_map_find(&c->worker->discovered, sn_slice_cstr(svc->name));
+	c->settings.cluster_address =
+		svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES || (discovered && !set);
+	balance_settings(c, svc, &s);
+	rc = sn_balance_configure(c->balance, &s, sn_loop_now_ns(c->worker->loop));
+	if (rc)
+		return rc;
+	if (c->settings.cluster_address)
+		return fill_by_address(c, svc);
+	if (set)
+		return fill_from(c, set->items, set->n);
+	return fill_from(c, svc->endpoints, svc->n_endpoints);
+}
+
 static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_service *svc,
-				      struct sn_slice key, bool inbound)
+				      uint16_t port, struct sn_slice key, bool inbound)
 {
 	struct sn_cluster *c = calloc(1, sizeof(*c));
 	struct sn_balance_settings s;
@@ -367,7 +429,8 @@ static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_servi
 	if (!c)
 		return NULL;
 	c->worker = w;
-	balance_settings(w, svc, &s);
+	c->port = port;
+	balance_settings(c, svc, &s);
 	s.seed = sn_rng_next(&w->rng);
 	c->balance = sn_balance_new(&s);
 	if (!c->balance || sn_map_put(&w->clusters, key, c, NULL)) {
@@ -387,10 +450,9 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 	int n = snprintf(text, sizeof(text), "%s\n%u", svc->name, port);
 	struct sn_slice key = sn_slice(text, (size_t)n);
 	struct sn_cluster *c = sn_map_find(&w->clusters, key);
-	struct sn_balance_settings s;
 
 	if (!c)
-		c = new_cluster(w, svc, key, inbound);
+		c = new_cluster(w, svc, port, key, inbound);
 	if (!c || c->generation == w->snap->generation)
 		return c;
 	c->settings = (struct sn_pool_settings){
@@ -398,14 +460,70 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 		.connect_timeout_ms = w->timeouts.connect,
 		.max_connections = svc->policy.max_connections,
 		.max_pending = svc->policy.max_pending,
-		.cluster_address = svc->endpoints_kind == SN_ENDPOINTS_ADDRESSES,
 		.count = c->stats ? &c->stats->dst : NULL,
 	};
-	balance_settings(w, svc, &s);
-	if (sn_balance_configure(c->balance, &s, sn_loop_now_ns(w->loop)) || fill(c, svc, port))
+	if (fill(c, svc))
 		return NULL;
 	c->generation = w->snap->generation;
 	return c;
+}
+
+struct discovered {
+	struct sn_task task;
+	struct sn_worker *w;
+	struct sn_endpoint_set *set; /* a reference */
+	char service[];
+};
+
+/* Clusters that have not been used with this snapshot yet are filled when they are. */
+static void refill(struct sn_worker *w, const struct sn_service *svc)
+{
+	struct sn_map_entry *e;
+
+	for (e = sn_map_first(&w->clusters); e; e = sn_map_next(e)) {
+		struct sn_cluster *c = sn_map_value(e);
+		struct sn_slice rest = sn_slice_cstr(sn_map_key(e));
+
+		if (c->generation == w->snap->generation &&
+		    sn_slice_eq_cstr(sn_slice_cut(&rest, '\n'), svc->name) && fill(c, svc))
+			sn_error("proxy", "out of memory: %s keeps its old endpoints", svc->name);
+	}
+}
+
+static void adopt_endpoints(struct sn_task *t)
+{
+	struct discovered *d = sn_container_of(t, struct discovered, task);
+	struct sn_worker *w = d->w;
+	struct sn_slice name = sn_slice_cstr(d->service);
+	const struct sn_service *svc = w->snap ? sn_snapshot_by_name(w->snap, name) : NULL;
+	void *old = NULL;
+
+	if (sn_map_put(&w->discovered, name, d->set, &old)) {
+		sn_error("proxy", "out of memory: %s keeps its old endpoints", d->service);
+		old = d->set;
+	} else if (svc && is_discovered(svc)) {
+		refill(w, svc);
+	}
+	sn_endpoint_set_unref(old);
+	free(d);
+}
+
+void sn_worker_set_endpoints(struct sn_worker *w, const char *service, struct sn_endpoint_set *set)
+{
+	size_t n = strlen(service) + 1;
+	struct discovered *d = calloc(1, sizeof(*d) + n);
+
+	if (!d) {
+		sn_error("proxy", "out of memory: worker %u keeps old endpoints", w->index);
+		return;
+	}
+	d->w = w;
+	d->set = sn_endpoint_set_ref(set);
+	memcpy(d->service, service, n);
+	if (w->started)
+		sn_loop_post(w->loop, &d->task, adopt_endpoints);
+	else
+		adopt_endpoints(&d->task);
 }
 
 static struct sn_gate *direct_gate(struct sn_worker *w)
@@ -621,6 +739,7 @@ void sn_worker_free(struct sn_worker *w)
 	sn_map_done(&w->gates, free_gate);
 	sn_map_done(&w->limiters, free_limiter);
 	sn_gate_free(w->direct_gate);
+	sn_map_done(&w->discovered, free_endpoints);
 	for (e = sn_map_first(&w->direct); e; e = sn_map_next(e))
 		sn_peer_retire(sn_map_value(e), true);
 	sn_map_done(&w->direct, NULL);

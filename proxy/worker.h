@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "http/message.h"
 #include "mesh/balance.h"
+#include "mesh/endpoints.h"
 #include "net/listener.h"
 #include "proxy/config.h"
 #include "proxy/gate.h"
@@ -25,6 +26,7 @@ struct sn_cluster {
 	struct sn_worker *worker;
 	struct sn_pool_settings settings;
 	struct sn_stats_block *stats; /* of the service: its pools' connections. NULL: no memory */
+	uint16_t port;
 	uint64_t generation; /* of the snapshot that it was last filled from */
 };
 
@@ -66,17 +68,18 @@ struct sn_worker {
 	uint32_t n_lingering; /* of them: nothing of theirs is in flight any more */
 	uint32_t n_requests;  /* in flight */
 	struct sn_trim trim;
-	uint64_t measured_ms;	/* when memory was looked at */
-	bool full, tight;	/* limits.memory was reached then, or half of it */
-	struct sn_map clusters; /* "service\nport" -> struct sn_cluster */
-	struct sn_map gates;	/* service -> struct sn_gate */
-	struct sn_map limiters; /* service, route, rule -> struct sn_limiter */
+	uint64_t measured_ms;	  /* when memory was looked at */
+	bool full, tight;	  /* limits.memory was reached then, or half of it */
+	struct sn_map clusters;	  /* "service\nport" -> struct sn_cluster */
+	struct sn_map discovered; /* service -> struct sn_endpoint_set */
+	struct sn_map gates;	  /* service -> struct sn_gate */
+	struct sn_map limiters;	  /* service, route, rule -> struct sn_limiter */
 	uint64_t limiter_seed[2];
 	struct sn_gate *direct_gate; /* of all original destinations */
-	struct sn_map direct;  /* address -> struct sn_peer: traffic to original destinations */
-	struct sn_timer sweep; /* of unused direct peers */
+	struct sn_map direct;	/* address -> struct sn_peer: traffic to original destinations */
+	struct sn_timer sweep;	/* of unused direct peers */
 	struct sn_list retired; /* HTTP/2 pools that have given up their place and finish */
-	struct sn_slot *slots; /* of the snapshot */
+	struct sn_slot *slots;	/* of the snapshot */
 	uint32_t n_slots;
 	struct sn_stats stats;
 	struct sn_rng rng;
@@ -99,6 +102,9 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 int sn_worker_start(struct sn_worker *w, struct sn_err *err);
 /* From the control thread: adopt this snapshot (a reference is taken). */
 void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c);
+/* From the control thread: @service, if its endpoints are to be discovered, has these from now on,
+ * whatever snapshot comes, until it is gone or lists them itself. A reference of @set is taken. */
+void sn_worker_set_endpoints(struct sn_worker *w, const char *service, struct sn_endpoint_set *set);
 void sn_worker_drain(struct sn_worker *w);
 /* Stops accepting, closes idle connections; when nothing is left, or @force, the thread ends. */
 void sn_worker_stop(struct sn_worker *w, bool force);

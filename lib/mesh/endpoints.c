@@ -8,6 +8,8 @@
 
 #include "base/num.h"
 
+#define ZONE_MAX 63
+
 /* --- sets ---------------------------------------------------------------------------------------
  */
 
@@ -42,17 +44,26 @@ static int compare_ordered(const void *x, const void *y)
 
 struct sn_endpoint_set *sn_endpoint_set_new(const struct sn_endpoint_spec *items, size_t n)
 {
-	struct sn_endpoint_set *s = calloc(1, sizeof(*s) + n * sizeof(*items));
 	struct ordered *all = calloc(n ? n : 1, sizeof(*all));
-	size_t i;
+	struct sn_endpoint_set *s;
+	size_t text = 0, i;
+	char *zones;
 
+	for (i = 0; i < n; i++)
+		text += items[i].zone.n;
+	s = calloc(1, sizeof(*s) + n * sizeof(*items) + text);
 	if (!s || !all) {
 		free(s);
 		free(all);
 		return NULL;
 	}
-	for (i = 0; i < n; i++)
+	zones = (char *)(s->items + n); /* their names live behind the last one */
+	for (i = 0; i < n; i++) {
 		all[i] = (struct ordered){items[i], i};
+		memcpy(zones, items[i].zone.p ? items[i].zone.p : "", items[i].zone.n);
+		all[i].spec.zone.p = zones;
+		zones += items[i].zone.n;
+	}
 	qsort(all, n, sizeof(*all), compare_ordered);
 	for (i = 0; i < n; i++)
 		if (s->n == 0 || compare(&s->items[s->n - 1], &all[i].spec) != 0)
@@ -83,7 +94,8 @@ bool sn_endpoint_set_eq(const struct sn_endpoint_set *a, const struct sn_endpoin
 	for (i = 0; i < a->n; i++)
 		if (compare(&a->items[i], &b->items[i]) != 0 ||
 		    a->items[i].weight != b->items[i].weight ||
-		    a->items[i].mesh != b->items[i].mesh)
+		    a->items[i].mesh != b->items[i].mesh ||
+		    !sn_slice_eq(a->items[i].zone, b->items[i].zone))
 			return false;
 	return true;
 }
@@ -131,18 +143,24 @@ static int parse_line(struct sn_slice line, struct sn_endpoint_spec *e, struct s
 	while (line.n) {
 		mark = word(&line);
 		if (sn_slice_eq_cstr(mark, "*")) {
-			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
+			if (sn_num_u64(word(&line), 65535, &n))
 				return sn_err_set(err, SN_ECONF,
-						  "the weight behind \"*\" is 1 to 65535");
+						  "the weight behind \"*\" is 0 to 65535");
 			e->weight = (uint32_t)n;
 		} else if (sn_slice_eq_cstr(mark, "@")) {
 			if (sn_num_u64(word(&line), 65535, &n) || n == 0)
 				return sn_err_set(err, SN_ECONF,
 						  "the port behind \"@\" is 1 to 65535");
 			e->service_port = (uint16_t)n;
+		} else if (sn_slice_starts(mark, SN_SLICE("zone="))) {
+			e->zone = sn_slice(mark.p + 5, mark.n - 5);
+			if (e->zone.n == 0 || e->zone.n > ZONE_MAX)
+				return sn_err_set(err, SN_ECONF, "a zone's name has 1 to %d bytes",
+						  ZONE_MAX);
 		} else {
 			return sn_err_set(err, SN_ECONF,
-					  "\"%.*s\": expected \"* WEIGHT\" or \"@ SERVICEPORT\"",
+					  "\"%.*s\": expected \"* WEIGHT\", \"@ SERVICEPORT\" or "
+					  "\"zone=NAME\"",
 					  SN_ARG(mark));
 		}
 	}
@@ -188,6 +206,16 @@ static size_t count_lines(struct sn_slice text)
 	return n < SN_ENDPOINTS_MAX ? n : SN_ENDPOINTS_MAX;
 }
 
+static bool all_without_weight(const struct sn_endpoint_spec *list, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (list[i].weight)
+			return false;
+	return true;
+}
+
 int sn_endpoint_set_parse(struct sn_slice text, struct sn_endpoint_set **ret, struct sn_err *err)
 {
 	struct sn_endpoint_spec *list;
@@ -205,6 +233,8 @@ int sn_endpoint_set_parse(struct sn_slice text, struct sn_endpoint_set **ret, st
 	if (rc == 0 && n == 0 && !none)
 		rc = sn_err_set(err, SN_ECONF,
 				"no endpoints in it; a file that means none says \"none\"");
+	if (rc == 0 && n && all_without_weight(list, n))
+		rc = sn_err_set(err, SN_ECONF, "all weights are 0");
 	if (rc == 0 && !(s = sn_endpoint_set_new(list, n)))
 		rc = sn_err_set(err, SN_ENOMEM, "out of memory");
 	free(list);

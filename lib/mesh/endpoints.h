@@ -33,10 +33,10 @@ bool sn_endpoint_set_eq(const struct sn_endpoint_set *a, const struct sn_endpoin
 void sn_endpoint_set_diff(const struct sn_endpoint_set *was, const struct sn_endpoint_set *now,
 			  size_t *ret_added, size_t *ret_removed);
 
-/* Reads an endpoint file: lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT]", '#' begins a comment; or
- * the one line "none". Whole or not at all: a text that does not end in a newline is half written,
- * and one without any line says nothing. Returns 0 with a set of one reference, -SN_ECONF with the
- * line's number in @err, or -SN_ENOMEM. */
+/* Reads an endpoint file: lines "ADDRESS PORT [* WEIGHT] [@ SERVICEPORT] [zone=NAME]", '#' begins a
+ * comment; or the one line "none". Whole or not at all: a text that does not end in a newline is
+ * half written, and one without any line says nothing. Returns 0 with a set of one reference,
+ * -SN_ECONF with the line's number in @err, or -SN_ENOMEM. */
 int sn_endpoint_set_parse(struct sn_slice text, struct sn_endpoint_set **ret, struct sn_err *err);
 
 #endif

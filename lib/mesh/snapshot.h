@@ -38,15 +38,25 @@ struct sn_endpoint_spec {
 	uint32_t weight;
 	uint16_t service_port; /* 0 = all */
 	bool mesh;	       /* a peer proxy: the hop is HTTP/2 */
-	const char *zone;      /* "": unknown */
+	struct sn_slice zone;  /* empty: unknown */
 };
 
 enum sn_endpoints_kind {
 	SN_ENDPOINTS_ADDRESSES, /* the service's own cluster addresses at the requested port; may be
 				   none */
 	SN_ENDPOINTS_STATIC,
-	SN_ENDPOINTS_FILE, /* lines in a watched file; `file` names it; the list is in static form
-			      here, as read when the snapshot was built or last changed */
+	SN_ENDPOINTS_FILE, /* lines in the file `endpoints_file`, watched */
+	SN_ENDPOINTS_DNS,  /* what `lookup` is answered */
+	/* These two are not in the snapshot: see mesh/endpoints.h. Until they are known it is
+	 * the addresses. */
+};
+
+enum sn_lookup_type { SN_LOOKUP_A, SN_LOOKUP_AAAA, SN_LOOKUP_SRV };
+
+struct sn_lookup_spec {
+	const char *name; /* absolute */
+	uint16_t port;	  /* A, AAAA */
+	enum sn_lookup_type type;
 };
 
 struct sn_service {
@@ -63,7 +73,8 @@ struct sn_service {
 	struct sn_policy policy;
 	enum sn_endpoints_kind endpoints_kind;
 	const char *endpoints_file;
-	struct sn_endpoint_spec *endpoints;
+	struct sn_lookup_spec lookup;
+	struct sn_endpoint_spec *endpoints; /* SN_ENDPOINTS_STATIC */
 	size_t n_endpoints;
 };
 

@@ -75,8 +75,22 @@ BAD = {
                          "3:33: .*all weights are 0"),
     "a pin to nobody": (HEAD + "listeners:\n- {name: a, address: \"127.0.0.1:1\", direction: outbound, service: x}\n",
                         '3:.*"x"'),
-    "no such file of endpoints": (HEAD + "services:\n- {name: a, endpoints: {file: /nonexistent/e}}\n",
-                                  "3:31: .*/nonexistent/e"),
+    "no kind of endpoints": (HEAD + "services:\n- {name: a, endpoints: {}}\n", "3:2[0-9]: .*exactly one"),
+    "endpoints by file and by name": (HEAD + "services:\n- {name: a, endpoints: {file: x, dns: {name: a, port: 1}}}\n",
+                                      "3:2[0-9]: .*exactly one"),
+    "a name that is none": (HEAD + "services:\n- {name: a, endpoints: {dns: {name: a..b, port: 1}}}\n",
+                            r"3:37: services\[0\].endpoints.dns.name: .*DNS name"),
+    "a name that is an address": (HEAD + "services:\n- {name: a, endpoints: {dns: {name: 10.0.0.1, port: 1}}}\n",
+                                  "3:37: .*static"),
+    "a name without port": (HEAD + "services:\n- {name: a, endpoints: {dns: {name: a.test}}}\n", '3:3[0-9]: .*"port" is missing'),
+    "SRV with a port": (HEAD + "services:\n- {name: a, endpoints: {dns: {name: _a._tcp.b, type: SRV, port: 1}}}\n",
+                        '3:3[0-9]: .*no "port"'),
+    "a type that is not looked up": (HEAD + "services:\n- {name: a, endpoints: {dns: {name: a, port: 1, type: MX}}}\n",
+                                     "3:5[0-9]: .*MX"),
+    "a resolver that is no address": (HEAD + "resolver: {servers: [\"127.0.0.1\", dns.test]}\n",
+                                      r"2:35: resolver.servers\[1\]: .*dns.test"),
+    "a resolver without port": (HEAD + "resolver: {servers: [\"127.0.0.1:0\"]}\n", r"2:22: resolver.servers\[0\]"),
+    "no time for a resolver": (HEAD + "resolver: {timeout: 0s}\n", "2:21: resolver.timeout"),
     "not a map": ("- 1\n", "1:1: .*map"),
     "a scalar": ("version\n", "1:1: "),
     "a tag": (HEAD + "revision: !!str 1\n", "2:11: .*tag"),
@@ -377,21 +391,20 @@ def test_what_needs_a_restart_is_said(mounted, origin):
     wait_for(lambda: "listeners changed: that takes effect when the proxy is started again" in p.log(), "the warning")
 
 
-# --- endpoint files
-def test_an_endpoint_file_is_followed_line_by_line(tmp_path, start_proxy, origin):
-    with Origin() as other:
-        path = tmp_path / "endpoints"
-        path.write_text(f"# one\n127.0.0.1 {origin.port}\n")
-        proxy = start_proxy([{"name": "web", "hosts": ["web"], "endpoints": {"file": str(path)}}])
-        assert proxy.get().status == 200 and len(origin.requests) == 1
-        write(path, f"127.0.0.1 {other.port} * 3\n")
-        wait_for(lambda: proxy.get().status == 200 and other.requests, "the other endpoint")
-        seen = len(origin.requests)
-        write(path, f"127.0.0.1 {other.port} * 3\n127.0.0.1 {origin.port}")  # half written
-        wait_for(lambda: proxy.metric("sennit_config_reload_total", result="rejected") == 1, "the refusal")
-        assert proxy.get().status == 200 and len(origin.requests) == seen
-        write(path, "")
-        wait_for(lambda: proxy.get().status == 503, "no endpoint at all")
+def test_endpoint_files_are_checked_but_not_needed(tmp_path, start_proxy):
+    doc = tmp_path / "c.yaml"
+    path = tmp_path / "endpoints"
+    doc.write_text(HEAD + f"services:\n- {{name: a, endpoints: {{file: {path}}}}}\n")
+    out = run("--check", "--config", doc)
+    assert out.returncode == 2 and out.stderr == f"{path}: cannot read: No such file or directory\n"
+    path.write_text("127.0.0.1 80\n127.0.0.1\n")
+    out = run("--check", "--config", doc)
+    assert out.returncode == 2 and out.stderr.startswith(f"{path}: line 2: ")
+    path.write_text("none\n")
+    assert run("--check", "--config", doc).returncode == 0
+    path.unlink()
+    proxy = start_proxy([{"name": "web", "hosts": ["web"], "endpoints": {"file": str(path)}}])
+    assert proxy.get().status == 503
 
 
 def test_an_unreadable_directory_is_said(tmp_path):
