@@ -100,3 +100,11 @@ int sn_grpc_status_of_http(unsigned status)
 		return 2; /* UNKNOWN */
 	}
 }
+
+unsigned sn_grpc_http_status(int grpc_status)
+{
+	static const uint16_t of[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+				      400, 409, 400, 501, 500, 503, 500, 401};
+
+	return grpc_status >= 0 && (size_t)grpc_status < SN_ARRAY_LEN(of) ? of[grpc_status] : 500;
+}

@@ -24,5 +24,7 @@ int sn_grpc_status(struct sn_slice value);
 bool sn_grpc_is_failure(int status);
 /* What a failure of ours is called: 503 -> 14 (UNAVAILABLE) ... */
 int sn_grpc_status_of_http(unsigned status);
+/* What HTTP calls a grpc-status, 1 to 16 (google/rpc/code.proto): 14 -> 503 ... */
+unsigned sn_grpc_http_status(int grpc_status);
 
 #endif

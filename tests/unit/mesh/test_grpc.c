@@ -153,6 +153,17 @@ static void test_failures_of_ours(void **state)
 		assert_int_equal(sn_grpc_status_of_http((unsigned)rows[i][0]), rows[i][1]);
 }
 
+static void test_what_http_calls_them(void **state)
+{
+	(void)state;
+	assert_int_equal(sn_grpc_http_status(14), 503);
+	assert_int_equal(sn_grpc_http_status(16), 401);
+	assert_int_equal(sn_grpc_http_status(17), 500);
+	assert_int_equal(sn_grpc_http_status(-1), 500);
+	for (int i = 1; i <= 16; i++)
+		assert_in_range(sn_grpc_http_status(i), 400, 599);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_never_longer),
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_failures_of_ours),
+		cmocka_unit_test(test_what_http_calls_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
