@@ -39,6 +39,8 @@ void sn_hop_take(struct sn_headers *hs, bool from_peer, struct sn_slice id, stru
 				ret->deadline_ms = ms;
 		} else if (is(h, "sennit-retry")) {
 			ret->no_retry |= sn_slice_ieq(h->value, SN_SLICE("no"));
+		} else if (is(h, "sennit-mirror")) {
+			ret->mirrored |= sn_slice_ieq(h->value, SN_SLICE("yes"));
 		} else if (is(h, "sennit-hop")) {
 			/* Longer than any mesh is deep: somebody goes in circles. We write one
 			 * field; more than one is not ours, and what the others say would be lost.
@@ -69,6 +71,8 @@ void sn_hop_tell(struct sn_headers *hs, const struct sn_hop *hop, bool was_h1, u
 	p += n + 1;
 	if (hop->no_retry)
 		add(hs, "sennit-retry", SN_SLICE("no"));
+	if (hop->mirrored)
+		add(hs, "sennit-mirror", SN_SLICE("yes"));
 	if (was_h1)
 		add(hs, "sennit-protocol", SN_SLICE("HTTP/1.1"));
 	if (left_ms != UINT64_MAX) {

@@ -146,6 +146,34 @@ static void test_what_a_peer_is_told(void **state)
 	}
 }
 
+static void test_copies(void **state)
+{
+	static const struct {
+		const char *lines;
+		bool mirrored;
+	} rows[] = {{"sennit-mirror: yes\n", true},
+		    {"Sennit-Mirror: YES\n", true},
+		    {"sennit-mirror: no\nsennit-mirror: yes\n", true},
+		    {"sennit-mirror: no\n", false},
+		    {"sennit-mirror:\n", false},
+		    {"x-mirror: yes\n", false}};
+	char text[SN_HOP_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < SN_ARRAY_LEN(rows); i++) {
+		struct sn_headers hs = fields(rows[i].lines);
+		const struct sn_header *h;
+		struct sn_hop hop;
+
+		sn_hop_take(&hs, false, SN_SLICE("me"), &hop);
+		assert_int_equal(hop.mirrored, rows[i].mirrored);
+		hs = fields("");
+		sn_hop_tell(&hs, &hop, false, NONE, SN_SLICE("me"), text);
+		h = sn_headers_find(&hs, SN_SLICE("sennit-mirror"));
+		assert_int_equal(h && sn_slice_eq_cstr(h->value, "yes"), rows[i].mirrored);
+	}
+}
+
 /* What is told is what is taken: the deadline, the protocol, and ourselves at the next visit. */
 static void test_round_trip(void **state)
 {
@@ -196,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_all_of_the_meshs_are_dropped),
 		cmocka_unit_test(test_a_hop_list_without_end_is_a_loop),
 		cmocka_unit_test(test_what_a_peer_is_told),
+		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_room_is_not_overrun),
 	};
