@@ -744,8 +744,8 @@ void sn_worker_free(struct sn_worker *w)
 		sn_peer_retire(sn_map_value(e), true);
 	sn_map_done(&w->direct, NULL);
 	sn_h2pool_end_all(&w->retired);
-	sn_exchange_free_all(w);
 	sn_loop_free(w->loop);
+	sn_exchange_free_all(w); /* with those that the loop had deferred */
 	sn_snapshot_unref(w->snap);
 	sn_stats_done(&w->stats);
 	sn_route_scratch_done(&w->route_scratch);
