@@ -13,6 +13,19 @@ static struct sn_slot *slot_of(const struct sn_exchange *x, uint32_t slot)
 	return x->snap == w->snap && slot < w->n_slots ? &w->slots[slot] : NULL;
 }
 
+/* A mirror has no client; it goes out from here. */
+static bool is_inbound(const struct sn_exchange *x)
+{
+	return x->c && sn_conn_dir(x->c);
+}
+
+static const struct sn_addr *client_of(const struct sn_exchange *x)
+{
+	static const struct sn_addr nobody;
+
+	return x->c ? &x->c->d.peer : &nobody;
+}
+
 /* Statistics of (route, rule, backend) below a service; by @slot when it has one. */
 static struct sn_stats_block *stats_of(struct sn_exchange *x, const char *service,
 				       struct sn_slot *slot)
@@ -20,9 +33,9 @@ static struct sn_stats_block *stats_of(struct sn_exchange *x, const char *servic
 	struct sn_stats_block *b = slot ? slot->stats : NULL;
 
 	if (!b)
-		b = sn_stats_block(&x->w->stats, sn_conn_dir(x->c) ? "inbound" : "outbound",
-				   service, x->rule ? x->rule->route_name : "",
-				   x->rule ? x->rule->name : "", x->backend);
+		b = sn_stats_block(&x->w->stats, is_inbound(x) ? "inbound" : "outbound", service,
+				   x->rule ? x->rule->route_name : "", x->rule ? x->rule->name : "",
+				   x->backend);
 	if (slot)
 		slot->stats = b;
 	return b;
@@ -34,35 +47,32 @@ static struct sn_stats_block *stats_of(struct sn_exchange *x, const char *servic
 static bool match_rule(struct sn_exchange *x, const struct sn_target *t,
 		       const struct sn_route_table *table)
 {
-	size_t i;
-
 	x->rule = sn_route_match(table, &x->req, &x->w->route_scratch);
-	if (!x->rule) {
-		x->backend = "";
-		x->stats = stats_of(x, t->svc->name, NULL);
-		sn_exchange_refuse(x, 404, SN_REFUSE_NO_ROUTE,
-				   "no rule of the service's routes matches");
-		return false;
-	}
-	for (i = 0; i < x->rule->n_filters; i++)
-		if (sn_filter_request_headers(&x->rule->filters[i].headers, &x->req.headers)) {
-			sn_exchange_refuse(x, 431, SN_REFUSE_BAD_REQUEST, "too many headers");
-			return false;
-		}
-	return true;
+	if (x->rule)
+		return true;
+	x->backend = "";
+	x->stats = stats_of(x, t->svc->name, NULL);
+	sn_exchange_refuse(x, 404, SN_REFUSE_NO_ROUTE, "no rule of the service's routes matches");
+	return false;
+}
+
+struct sn_stats_block *sn_choose_rule_stats(struct sn_exchange *x, const struct sn_target *t)
+{
+	x->backend = "";
+	return stats_of(x, t->svc->name, slot_of(x, x->rule->filters->slot));
 }
 
 static uint16_t backend_port(const struct sn_backend_ref *ref, const struct sn_service *svc,
-			     const struct sn_target *t)
+			     const struct sn_service *parent, uint16_t asked)
 {
 	const struct sn_service_port *p;
 
 	if (ref->port)
 		return ref->port;
-	if (svc == t->svc || sn_service_find_port(svc, t->port))
-		return t->port;
-	p = sn_service_pick_port(svc, t->port);
-	return p ? p->port : t->port;
+	if (svc == parent || sn_service_find_port(svc, asked))
+		return asked;
+	p = sn_service_pick_port(svc, asked);
+	return p ? p->port : asked;
 }
 
 /* The rule, its filters and its backend. Returns false when it has refused. */
@@ -79,7 +89,9 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 		x->stats = stats_of(x, t->svc->name, slot_of(x, x->slot));
 		return true;
 	}
-	if (!match_rule(x, t, table))
+	if (!x->rule && !match_rule(x, t, table))
+		return false;
+	if (x->rule->filters && !x->filters_done && !sn_filter_request(x, t))
 		return false;
 	ref = sn_route_pick(x->rule, &x->w->rng);
 	x->backend = ref ? ref->name : "";
@@ -93,14 +105,14 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 		return false;
 	}
 	x->svc = &x->snap->services[ref->service_id];
-	x->port = backend_port(ref, x->svc, t);
+	x->port = backend_port(ref, x->svc, t->svc, t->port);
 	x->slot = ref->slot;
 	return true;
 }
 
 bool sn_choose_backend(struct sn_exchange *x)
 {
-	bool inbound = sn_conn_dir(x->c);
+	bool inbound = is_inbound(x);
 	struct sn_target t;
 
 	sn_target_find(x->c, &x->req, &t);
@@ -139,7 +151,7 @@ static struct sn_cluster *cluster_of(struct sn_exchange *x)
 		return slot->cluster;
 	if (x->snap != x->w->snap)
 		svc = sn_snapshot_by_name(x->w->snap, sn_slice_cstr(svc->name));
-	c = svc ? sn_worker_cluster(x->w, svc, x->port, sn_conn_dir(x->c)) : NULL;
+	c = svc ? sn_worker_cluster(x->w, svc, x->port, is_inbound(x)) : NULL;
 	if (slot) {
 		slot->cluster = c;
 		slot->port = x->port;
@@ -201,7 +213,7 @@ static bool choose_in_service(struct sn_exchange *x)
 	x->cluster = cluster_of(x);
 	if (x->cluster) {
 		ask.has_hash =
-			sn_hashkey(&x->svc->policy.hash_on, &x->req, &x->c->d.peer, &ask.hash);
+			sn_hashkey(&x->svc->policy.hash_on, &x->req, client_of(x), &ask.hash);
 		if (x->in_session)
 			ask.stick = sn_balance_find(x->cluster->balance, x->session.endpoint);
 		x->endpoint = sn_balance_pick(x->cluster->balance, &ask, &why);
@@ -235,4 +247,12 @@ bool sn_choose_endpoint(struct sn_exchange *x)
 	}
 	x->up = hop(x);
 	return true;
+}
+
+void sn_choose_mirror(struct sn_exchange *x, const struct sn_backend_ref *ref, uint16_t asked_port)
+{
+	x->svc = &x->snap->services[ref->service_id];
+	x->port = backend_port(ref, x->svc, NULL, asked_port);
+	x->slot = ref->slot;
+	x->backend = ref->name;
 }

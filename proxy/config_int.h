@@ -140,8 +140,10 @@ struct sn_slice sn_config__keep_slice(struct build *b, const char *s);
 
 /* Compiles the routes of @svc, whose ports are there already. b->oom when there is no memory. */
 void sn_config__routes(struct build *b, const struct raw_service *raw, struct sn_service *svc);
+/* The compiled filters of a rule; NULL when it has none (or b->oom). */
+struct sn_filters *sn_config__filters(struct build *b, const struct sn_raw_rule *raw);
 /* Backends by name -> index, once all services have a name; a name that nobody has stays -1 and
- * answers 500. */
+ * answers 500, a mirror's is not mirrored to. */
 void sn_config__resolve_backends(struct build *b);
 
 /* config_policy.c: policies, and what of a rule is like them; NULL for NULL. */

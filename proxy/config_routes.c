@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A service's routes: decoded rules -> compiled tables, one for each port that has routes of its
  * own and one for the rest. */
+#include "mesh/filter.h"
 #include "proxy/config_int.h"
 
 static bool is_there(const struct sn_pair_match *in, size_t n, struct sn_slice name, bool with_case)
@@ -44,34 +45,6 @@ static void build_match(struct build *b, const struct sn_raw_match *raw, struct 
 	m->params = pairs(b, raw->params, raw->n_params, true, &m->n_params);
 }
 
-static struct sn_header_value *values(struct build *b, const struct sn_raw_pair *raw, size_t n)
-{
-	struct sn_header_value *out = sn_config__take(b, n, sizeof(*out));
-	size_t i;
-
-	for (i = 0; i < n && out; i++) {
-		out[i].name = sn_config__keep_slice(b, raw[i].name);
-		out[i].value = sn_config__keep_slice(b, raw[i].value);
-	}
-	return out;
-}
-
-static void build_filter(struct build *b, const struct sn_raw_filter *raw, struct sn_filter *f)
-{
-	struct sn_header_modifier *m = &f->headers;
-	size_t i;
-
-	f->kind = (enum sn_filter_kind)raw->type;
-	m->set = values(b, raw->modifier->set, raw->modifier->n_set);
-	m->n_set = raw->modifier->n_set;
-	m->add = values(b, raw->modifier->add, raw->modifier->n_add);
-	m->n_add = raw->modifier->n_add;
-	m->remove = sn_config__take(b, raw->modifier->n_remove, sizeof(*m->remove));
-	m->n_remove = raw->modifier->n_remove;
-	for (i = 0; i < m->n_remove && m->remove; i++)
-		m->remove[i] = sn_config__keep_slice(b, raw->modifier->remove[i]);
-}
-
 static void build_backends(struct build *b, const struct sn_raw_rule *raw, struct sn_rule *r)
 {
 	size_t i;
@@ -102,11 +75,9 @@ static void build_rule(struct build *b, const char *route_name, const struct sn_
 	r->retry = sn_config__retry(b, raw->retry);
 	r->rate_limit = sn_config__rate_limit(b, raw->rate);
 	r->matches = sn_config__take(b, raw->n_matches, sizeof(*r->matches));
-	r->filters = sn_config__take(b, raw->n_filters, sizeof(*r->filters));
 	for (i = 0; i < raw->n_matches && r->matches; i++)
 		build_match(b, &raw->matches[i], &r->matches[r->n_matches++]);
-	for (i = 0; i < raw->n_filters && r->filters; i++)
-		build_filter(b, &raw->filters[i], &r->filters[r->n_filters++]);
+	r->filters = sn_config__filters(b, raw);
 	build_backends(b, raw, r);
 }
 
@@ -167,6 +138,13 @@ void sn_config__routes(struct build *b, const struct raw_service *raw, struct sn
 	}
 }
 
+static void resolve(struct build *b, struct sn_backend_ref *ref)
+{
+	const struct sn_service *svc = sn_snapshot_by_name(b->snap, sn_slice_cstr(ref->name));
+
+	ref->service_id = svc ? (int32_t)svc->id : -1;
+}
+
 static void resolve_table(struct build *b, const struct sn_route_table *t)
 {
 	size_t r, k;
@@ -174,12 +152,10 @@ static void resolve_table(struct build *b, const struct sn_route_table *t)
 	for (r = 0; t && r < sn_route_count(t); r++) {
 		const struct sn_rule *rule = sn_route_rule(t, r);
 
-		for (k = 0; k < rule->n_backends; k++) {
-			const struct sn_service *svc =
-				sn_snapshot_by_name(b->snap, sn_slice_cstr(rule->backends[k].name));
-
-			rule->backends[k].service_id = svc ? (int32_t)svc->id : -1;
-		}
+		for (k = 0; k < rule->n_backends; k++)
+			resolve(b, &rule->backends[k]);
+		for (k = 0; rule->filters && k < rule->filters->n_mirrors; k++)
+			resolve(b, &rule->filters->mirrors[k].backend);
 	}
 }
 

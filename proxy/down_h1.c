@@ -92,6 +92,8 @@ static bool client_gone(struct sn_conn *c)
 {
 	const struct sn_exchange *x = c->x;
 
+	if (x && x->filtered && sn_timer_is_set(&x->filtered->delay))
+		return c->d.end_signalled; /* whatever it sent first: nobody reads it for now */
 	return x && !x->tunnel && (x->req_done || x->req.framing == SN_FRAMING_NONE) &&
 	       c->d.end_signalled && sn_stream_is_stale(&c->d);
 }
@@ -166,7 +168,7 @@ static int parse_head(struct sn_conn *c)
 				   (uint32_t)c->w->limits.header_count,
 				   (uint32_t)c->w->limits.request_line_bytes};
 	struct sn_h1_refusal why = {400, "bad-request"};
-	struct sn_exchange *x = sn_exchange_new(c, &sn_down_h1);
+	struct sn_exchange *x = sn_exchange_new(c->w, c, &sn_down_h1);
 	int rc;
 
 	if (!x) {
@@ -286,7 +288,7 @@ static void take_head(struct sn_exchange *x)
 		return;
 	x->head_taken = true;
 	if (sn_tries_keep(x))
-		sn_replay_keep_head(&x->replay, &x->req, &x->head);
+		sn_replay_keep_head(&x->replay, &x->req, &x->hop.seen, &x->head);
 	else
 		x->head = sn_slice("", 0);
 }

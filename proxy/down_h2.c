@@ -17,7 +17,6 @@
 #define CONNECTION_WINDOW (16u << 20)
 #define GOAWAY_STEP_MS 1000
 #define TRIM_AFTER_MS 10000
-#define ADDED_HEADERS 64
 
 struct sn_down_h2 {
 	struct sn_h2conn conn;
@@ -164,7 +163,8 @@ static void down_answer(struct sn_exchange *x, unsigned status, const char *word
 
 	n = n < (int)sizeof(body) ? n : (int)sizeof(body) - 1;
 	if (x->grpc) {
-		x->grpc_status = sn_grpc_status_of_http(status);
+		if (x->grpc_status < 0) /* else a filter has said which */
+			x->grpc_status = sn_grpc_status_of_http(status);
 		resp.status = 200;
 	}
 	answer_fields(x, &resp.headers, status, word, detail, n, &text);
@@ -288,7 +288,7 @@ static void on_request(struct sn_h2_stream *s, struct sn_request *req, struct sn
 {
 	struct sn_down_h2 *h = sn_h2_user(s->h2);
 	struct sn_conn *c = h->c;
-	struct sn_exchange *x = sn_exchange_new(c, &sn_down_h2);
+	struct sn_exchange *x = sn_exchange_new(c->w, c, &sn_down_h2);
 
 	if (!x) {
 		c->w->stats.refused[SN_REFUSE_OVERLOAD]++;
@@ -517,7 +517,7 @@ void sn_down_h2_begin(struct sn_conn *c)
 		.connection_window = CONNECTION_WINDOW,
 		.header_bytes = (uint32_t)lim->header_bytes,
 		.header_count = (uint32_t)lim->header_count,
-		.extra_headers = ADDED_HEADERS,
+		.extra_headers = SN_ADDED_HEADERS,
 		.trusted = c->conf->mesh_peer,
 	};
 	struct sn_down_h2 *h = calloc(1, sizeof(*h));

@@ -15,7 +15,6 @@
 #include "mesh/grpc.h"
 
 #define FREE_EXCHANGES_MAX 256
-#define ADDED_HEADERS_MAX 64 /* by filters */
 #define INFORMATIONAL_MAX 16
 #define EARLY_MAX (2u << 20) /* a stream's window bounds it; this is the backstop */
 
@@ -69,10 +68,10 @@ void sn_exchange_stalled(struct sn_exchange *x)
 	}
 }
 
-struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *down)
+struct sn_exchange *sn_exchange_new(struct sn_worker *w, struct sn_conn *c,
+				    const struct sn_down *down)
 {
-	struct sn_worker *w = c->w;
-	uint32_t cap = (uint32_t)w->limits.header_count + ADDED_HEADERS_MAX, old_cap;
+	uint32_t cap = (uint32_t)w->limits.header_count + SN_ADDED_HEADERS, old_cap;
 	struct sn_exchange *x = w->free_exchanges;
 	struct sn_header *storage;
 
@@ -86,7 +85,7 @@ struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *dow
 	}
 	storage = x->storage;
 	old_cap = x->storage_cap;
-	if (down == &sn_down_h1 && old_cap < cap) {
+	if (down != &sn_down_h2 && old_cap < cap) {
 		storage = realloc(x->storage, cap * sizeof(*storage));
 		if (!storage) {
 			free(x->storage);
@@ -119,6 +118,7 @@ static void put_away(struct sn_exchange *x)
 {
 	struct sn_worker *w = x->w;
 
+	sn_filter_free(x->filtered);
 	if (w->n_free_exchanges >= FREE_EXCHANGES_MAX) {
 		free(x->storage);
 		free(x);
@@ -167,6 +167,8 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 	sn_buf_done(&x->early_trailers);
 	sn_buf_done(&x->hop_names);
 	sn_replay_done(&x->replay);
+	if (x->filtered)
+		sn_filter_done(x);
 	sn_list_del(&x->link);
 	sn_snapshot_unref(x->snap);
 	x->snap = NULL;
@@ -191,7 +193,8 @@ void sn_exchange_refuse(struct sn_exchange *x, unsigned status, enum sn_refusal_
 		return;
 	sn_gather_reset(&x->w->gather);
 	sn_tries_let_go(x, false, outcome_of(status, reason));
-	sn_conn_refused(x->c, reason, detail);
+	if (x->c)
+		sn_conn_refused(x->c, reason, detail);
 	if (x->resp_sent) /* too late for an answer: the client must see that it is cut */
 		x->down->cut(x);
 	else
@@ -346,12 +349,32 @@ static void finished(struct sn_exchange *x)
 	down->done(x);
 }
 
+void sn_exchange_answer(struct sn_exchange *x, struct sn_response *resp, struct sn_slice body)
+{
+	struct iovec iov = {(char *)body.p, body.n};
+
+	x->status = resp->status;
+	x->resp_started = true;
+	if (x->req.framing == SN_FRAMING_NONE)
+		x->req_done = true;
+	if (x->down->respond(x, resp, sn_slice("", 0)))
+		return;
+	if (resp->framing != SN_FRAMING_NONE && body.n && x->down->payload(x, &iov, 1))
+		return;
+	x->resp_done = true;
+	if (x->down->end(x, NULL, sn_slice("", 0)) || x->down->flush(x, true) || x->gone)
+		return;
+	finished(x);
+}
+
 int sn_exchange_request_payload(struct sn_exchange *x, const struct iovec *iov, int n_iov)
 {
 	if (!sn_tries_keep(x))
 		sn_replay_lose(&x->replay);
 	else
 		sn_replay_keep(&x->replay, iov, n_iov, x->w->limits.buffer_bytes);
+	if (x->filtered)
+		sn_mirror_payload(x, iov, n_iov);
 	return x->up->payload(x, iov, n_iov);
 }
 
@@ -370,6 +393,8 @@ int sn_exchange_request_end(struct sn_exchange *x, const struct sn_headers *trai
 	if (trailers)
 		sn_replay_lose(&x->replay);
 	x->replay.whole = true;
+	if (x->filtered)
+		sn_mirror_end(x);
 	rc = up->end(x, trailers, head);
 	if (rc || x->gone || x->up != up)
 		return rc ? rc : -SN_ECONN;
@@ -456,7 +481,7 @@ static void settle_mesh_headers(const struct sn_exchange *x, struct sn_headers *
 		if (hs->v[i].id == SN_HDR_SENNIT &&
 		    (!x->mesh || sn_slice_ieq(hs->v[i].name, SN_SLICE("sennit-retry"))))
 			hs->v[i].flags |= SN_HDR_DROPPED;
-	if (no_retry && x->c->conf->mesh_peer && hs->n < hs->cap)
+	if (no_retry && x->c && x->c->conf->mesh_peer && hs->n < hs->cap)
 		hs->v[hs->n++] = (struct sn_header){.name = SN_SLICE("sennit-retry"),
 						    .value = SN_SLICE("no"),
 						    .id = SN_HDR_SENNIT};
@@ -486,6 +511,12 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 		sn_session_tell(x, &resp->headers, session);
 	}
 	settle_mesh_headers(x, &resp->headers);
+	if (x->rule && x->rule->filters && x->resp_started &&
+	    sn_filter_response(x, &resp->headers)) {
+		x->grpc_status = -1; /* what it said is not passed on */
+		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM, "too many headers in the response");
+		return -SN_ETOOBIG;
+	}
 	sn_replay_lose(&x->replay); /* it was processed */
 	rc = x->down->respond(x, resp, head);
 	if (rc == 0 && x->tunnel) {

@@ -21,6 +21,7 @@
 #include "http/headout.h"
 #include "mesh/classify.h"
 #include "proxy/conn.h"
+#include "proxy/filter.h"
 #include "proxy/gate.h"
 #include "proxy/gather.h"
 #include "proxy/hop.h"
@@ -112,9 +113,9 @@ enum sn_phase {
 struct sn_exchange {
 	struct sn_exchange *next_free;
 	struct sn_task release;
-	struct sn_list link; /* the connection's (HTTP/2) */
+	struct sn_list link; /* the connection's (HTTP/2); a mirror's: see struct sn_filtered */
 	struct sn_worker *w;
-	struct sn_conn *c;
+	struct sn_conn *c; /* NULL: a mirror, which has no client */
 	const struct sn_down *down;
 	const struct sn_up *up;	   /* NULL between tries */
 	struct sn_h2_stream *ds;   /* the client's stream when it speaks HTTP/2 */
@@ -133,6 +134,8 @@ struct sn_exchange {
 	char ws_key[SN_WEBSOCKET_KEY]; /* of a WebSocket that changes protocols */
 	/* choice */
 	const struct sn_rule *rule;
+	bool filters_done;		 /* the rule's filters have seen the request */
+	struct sn_filtered *filtered;	 /* what they keep for it; NULL: nothing */
 	const struct sn_service *parent; /* that was asked for */
 	const struct sn_service *svc;	 /* the backend; NULL: it goes to `direct` */
 	struct sn_addr direct;		 /* an original destination */
@@ -196,11 +199,15 @@ struct sn_exchange {
 /* --- exchange.c --- */
 
 /* NULL when out of memory. @c gets no reference: the client's side remembers it. */
-struct sn_exchange *sn_exchange_new(struct sn_conn *c, const struct sn_down *down);
+struct sn_exchange *sn_exchange_new(struct sn_worker *w, struct sn_conn *c,
+				    const struct sn_down *down);
 /* For one that never began. */
 void sn_exchange_discard(struct sn_exchange *x);
 /* x->req and x->head are set: routes it and starts the first try. May end it. */
 void sn_exchange_begin(struct sn_exchange *x);
+/* A rule's answer in the upstream's place: @resp, whose headers lie anywhere, and its body (none
+ * with SN_FRAMING_NONE). Ends it. */
+void sn_exchange_answer(struct sn_exchange *x, struct sn_response *resp, struct sn_slice body);
 /* Answers in the upstream's place, or cuts when a response has begun. Ends it. */
 SN_COLD void sn_exchange_refuse(struct sn_exchange *x, unsigned status,
 				enum sn_refusal_reason reason, const char *detail);
@@ -238,7 +245,7 @@ static inline void sn_exchange_progress(struct sn_exchange *x)
 	x->moved_ms = sn_loop_now_ms(x->w->loop);
 	if (x->down == &sn_down_h2)
 		x->progress_ms = x->moved_ms;
-	else
+	else if (x->c)
 		sn_loop_timer(x->w->loop, &x->c->timer, x->w->progress_ms);
 }
 /* Nothing has for a while: the shorter of timeouts.body and timeouts.stream. */
@@ -277,5 +284,9 @@ struct sn_gate *sn_choose_gate(struct sn_exchange *x);
 struct sn_limiter *sn_choose_limiter(struct sn_exchange *x);
 /* For each try: the endpoint, its peer, and what the hop speaks (`up`). False: it has refused. */
 bool sn_choose_endpoint(struct sn_exchange *x);
+/* The backend of a mirror, which asks no routes. */
+void sn_choose_mirror(struct sn_exchange *x, const struct sn_backend_ref *ref, uint16_t asked_port);
+/* The statistics of the rule that @x takes, without a backend; NULL when out of memory. */
+struct sn_stats_block *sn_choose_rule_stats(struct sn_exchange *x, const struct sn_target *t);
 
 #endif

@@ -45,7 +45,7 @@ static void h2_settings(const struct sn_peer *p, struct sn_h2pool_settings *s)
 			    .connection_window = 16u << 20,
 			    .header_bytes = (uint32_t)lim->header_bytes,
 			    .header_count = (uint32_t)lim->header_count,
-			    .extra_headers = 4,
+			    .extra_headers = SN_ADDED_HEADERS,
 			    .trusted = p->set.mesh},
 	};
 }

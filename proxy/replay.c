@@ -49,7 +49,8 @@ static void move(struct sn_slice *s, struct sn_slice from, const char *to)
 		s->p = to + (s->p - from.p);
 }
 
-void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_slice *head)
+void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_slice *hop,
+			 struct sn_slice *head)
 {
 	struct sn_slice from = *head;
 	const char *to;
@@ -65,6 +66,7 @@ void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_
 		move(&req->headers.v[i].name, from, to);
 		move(&req->headers.v[i].value, from, to);
 	}
+	move(hop, from, to);
 	move(&req->method_text, from, to);
 	move(&req->target, from, to);
 	move(&req->path, from, to);

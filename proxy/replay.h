@@ -23,8 +23,10 @@ void sn_replay_done(struct sn_replay *r);
 void sn_replay_keep(struct sn_replay *r, const struct iovec *iov, int n_iov, size_t limit_bytes);
 /* Nothing more will be kept, and there is no way back. */
 void sn_replay_lose(struct sn_replay *r);
-/* The buffer in which *head lies is about to be used again: copies it, and *req and *head point
+/* The buffer in which *head lies is about to be used again: copies it, and *req, *hop (a
+ * field of it that was taken out) and *head point
  * into the copy. Without memory for it the replay is lost. */
-void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_slice *head);
+void sn_replay_keep_head(struct sn_replay *r, struct sn_request *req, struct sn_slice *hop,
+			 struct sn_slice *head);
 
 #endif

@@ -30,7 +30,7 @@ void sn_session_tell(struct sn_exchange *x, struct sn_headers *hs, char text[SN_
 	uint64_t now, id;
 	int n;
 
-	if (!p || !x->endpoint || hs->n >= hs->cap)
+	if (!p || !x->endpoint || !x->c || hs->n >= hs->cap)
 		return;
 	now = now_unix_s();
 	id = x->endpoint->id;

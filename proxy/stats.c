@@ -13,12 +13,21 @@
 const char *sn_refusal_name(enum sn_refusal_reason r)
 {
 	static const char *const names[] = {
-		"bad-request",	  "no-service",	   "no-route",	"no-backend",	  "no-endpoints",
-		"denied",	  "connect",	   "upstream",	"timeout",	  "overload",
-		"no-destination", "connections",   "method",	"header-timeout", "flood",
-		"loop",		  "tls-handshake", "rate-limit"};
+		"bad-request",	  "no-service",	   "no-route",	 "no-backend",	   "no-endpoints",
+		"denied",	  "connect",	   "upstream",	 "timeout",	   "overload",
+		"no-destination", "connections",   "method",	 "header-timeout", "flood",
+		"loop",		  "tls-handshake", "rate-limit", "fault"};
 
 	return names[r];
+}
+
+const char *sn_filter_action_name(enum sn_filter_action a)
+{
+	static const char *const names[] = {"redirect",	      "direct-response",  "cors-preflight",
+					    "fault-delay",    "fault-abort",	  "mirror-sent",
+					    "mirror-dropped", "mirror-too-large", "mirror-failed"};
+
+	return names[a];
 }
 
 void sn_stats_init(struct sn_stats *s)
@@ -171,6 +180,8 @@ int sn_stats_add(struct sn_stats *into, const struct sn_stats *from)
 				return -SN_ENOMEM;
 			c->n += b->codes[i].n;
 		}
+		for (i = 0; i < SN_FILTERED_COUNT; i++)
+			to->filtered[i] += b->filtered[i];
 		sn_histo_merge(&to->latency, &b->latency);
 	}
 	for (e = sn_map_first(&from->gates); e; e = sn_map_next(e))
@@ -256,6 +267,27 @@ static void render_retries(const struct sn_stats *s, struct sn_buf *out)
 	render_retry(s, out, "outbound_http_route_retry_overflow_total",
 		     "Tries that the retry budget forbade.",
 		     offsetof(struct sn_stats_block, budget_over));
+}
+
+static void render_filtered(const struct sn_stats *s, struct sn_buf *out)
+{
+	struct sn_metrics_label l[8];
+	struct sn_map_entry *e;
+
+	sn_metrics_family(out, "sennit_filter_actions_total", "counter",
+			  "What the filters of rules did.");
+	for (e = sn_map_first(&s->blocks); e; e = sn_map_next(e)) {
+		const struct sn_stats_block *b = sn_map_value(e);
+		size_t n = labels_of(b, l) - 1, i; /* of the rule, not of a backend */
+
+		for (i = 0; i < SN_FILTERED_COUNT; i++) {
+			l[n] = (struct sn_metrics_label){
+				"action", sn_filter_action_name((enum sn_filter_action)i)};
+			if (b->filtered[i])
+				sn_metrics_u64(out, "sennit_filter_actions_total", l, n + 1,
+					       b->filtered[i]);
+		}
+	}
 }
 
 static void render_blocks(const struct sn_stats *s, struct sn_buf *out)
@@ -402,6 +434,7 @@ void sn_stats_render(const struct sn_stats *s, struct sn_buf *out)
 	render_blocks(s, out);
 	render_retries(s, out);
 	render_gates(s, out);
+	render_filtered(s, out);
 	sn_metrics_family(out, "sennit_refused_total", "counter",
 			  "What the proxy refused, by reason.");
 	for (i = 0; i < SN_REFUSE_COUNT; i++) {

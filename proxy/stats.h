@@ -26,6 +26,21 @@ struct sn_stats_tcp {
 	uint64_t opened, closed, now;
 };
 
+/* What a rule's filters did. */
+enum sn_filter_action {
+	SN_FILTERED_REDIRECT,
+	SN_FILTERED_DIRECT_RESPONSE,
+	SN_FILTERED_PREFLIGHT,
+	SN_FILTERED_DELAY,
+	SN_FILTERED_ABORT,
+	SN_FILTERED_MIRROR_SENT,
+	SN_FILTERED_MIRROR_DROPPED,
+	SN_FILTERED_MIRROR_TOO_LARGE,
+	SN_FILTERED_MIRROR_FAILED,
+	SN_FILTERED_COUNT
+};
+const char *sn_filter_action_name(enum sn_filter_action a);
+
 /* Requests of one (direction, service, route, rule, backend). */
 struct sn_stats_block {
 	char *direction, *service, *route, *rule, *backend;
@@ -37,6 +52,7 @@ struct sn_stats_block {
 	struct sn_stream_count dst;	    /* those to the service: of relays, and of its pools */
 	struct sn_stats_code *codes; /* in order of first use; the last one counted is `recent` */
 	uint32_t n_codes, cap_codes, recent;
+	uint64_t filtered[SN_FILTERED_COUNT]; /* of a rule, in its block without a backend */
 	struct sn_histo latency;
 };
 
@@ -66,6 +82,7 @@ enum sn_refusal_reason {
 	SN_REFUSE_LOOP,
 	SN_REFUSE_TLS_HANDSHAKE,
 	SN_REFUSE_RATE_LIMIT,
+	SN_REFUSE_FAULT,
 	SN_REFUSE_COUNT
 };
 const char *sn_refusal_name(enum sn_refusal_reason r);

@@ -241,8 +241,8 @@ static bool take_head(struct sn_exchange *x)
 	struct sn_up_h1_state *u = &x->u1;
 	struct sn_h1_limits lim = {(uint32_t)x->w->limits.header_bytes,
 				   (uint32_t)x->w->limits.header_count, 65536};
-	struct sn_header storage[RESPONSE_HEADERS_MAX];
-	struct sn_response resp = {.headers = {storage, 0, RESPONSE_HEADERS_MAX}};
+	struct sn_header storage[RESPONSE_HEADERS_MAX + SN_ADDED_HEADERS];
+	struct sn_response resp = {.headers = {storage, 0, SN_ARRAY_LEN(storage)}};
 	struct sn_h1_refusal why = {502, "bad-response"};
 	struct sn_slice in = sn_input_slice(&u->in);
 	int rc = sn_h1_parse_response(in, &u->in.scanned, &lim, x->req.method, &resp, &why);

@@ -47,6 +47,7 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	set_limits(w, &boot->limits, &boot->timeouts);
 	sn_list_init(&w->connections);
 	sn_list_init(&w->retired);
+	sn_list_init(&w->mirrors);
 	sn_map_init(&w->clusters);
 	sn_map_init(&w->gates);
 	sn_map_init(&w->limiters);
@@ -734,6 +735,7 @@ void sn_worker_free(struct sn_worker *w)
 		sn_tls_ctx_unref(w->listens[i].tls);
 	}
 	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
+	sn_mirror_end_all(w);
 	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);
 	sn_map_done(&w->gates, free_gate);

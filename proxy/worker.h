@@ -89,6 +89,8 @@ struct sn_worker {
 	struct sn_buf frames;	 /* what goes to an HTTP/2 peer */
 	struct sn_exchange *free_exchanges;
 	unsigned n_free_exchanges;
+	struct sn_list mirrors; /* exchanges on their way; n_mirrors counts those that wait, too */
+	unsigned n_mirrors;
 	bool ended;    /* nothing of it runs any more: it is being freed */
 	bool started;  /* its thread runs (control thread only) */
 	bool draining; /* inbound says Connection: close */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Header modification in the order that the Gateway API gives: set, add, remove act on what came
- * in, and each name is named at most once per modifier, so the order cannot matter. */
+ * in, and each name is named at most once per modifier, so the order cannot matter. And shares of
+ * requests. */
 #include "mesh/filter.h"
 
 #include "base/err.h"
@@ -23,7 +24,7 @@ static int append(struct sn_headers *hs, const struct sn_header_value *hv)
 	return 0;
 }
 
-int sn_filter_request_headers(const struct sn_header_modifier *m, struct sn_headers *hs)
+int sn_filter_headers(const struct sn_header_modifier *m, struct sn_headers *hs)
 {
 	size_t i;
 	int rc = 0;
@@ -37,4 +38,11 @@ int sn_filter_request_headers(const struct sn_header_modifier *m, struct sn_head
 	for (i = 0; i < m->n_add && !rc; i++)
 		rc = append(hs, &m->add[i]);
 	return rc;
+}
+
+bool sn_share_draw(struct sn_share s, struct sn_rng *rng)
+{
+	if (s.numerator == 0 || s.numerator >= s.denominator)
+		return s.numerator > 0;
+	return sn_rng_below(rng, s.denominator) < s.numerator;
 }

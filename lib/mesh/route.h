@@ -15,10 +15,11 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "http/message.h"
-#include "mesh/filter.h"
 #include "mesh/policy.h"
 #include "mesh/retry.h"
 #include "mesh/regex.h"
+
+struct sn_filters;
 
 enum sn_path_kind { SN_PATH_ANY, SN_PATH_EXACT, SN_PATH_PREFIX, SN_PATH_REGEX };
 enum sn_pair_kind { SN_PAIR_EXACT, SN_PAIR_REGEX };
@@ -60,8 +61,7 @@ struct sn_rule {
 	uint32_t id;	  /* unique in the service, for statistics */
 	struct sn_match *matches;
 	size_t n_matches;
-	struct sn_filter *filters;
-	size_t n_filters;
+	const struct sn_filters *filters; /* NULL: none */
 	struct sn_backend_ref *backends;
 	size_t n_backends;
 	uint64_t total_weight;			/* sum of weights; 0: 500 for every request */

@@ -37,9 +37,83 @@ struct sn_raw_modifier {
 	size_t n_remove;
 };
 
+struct sn_raw_path_change {
+	int type; /* enum sn_path_change_kind */
+	const char *full, *prefix;
+};
+
+struct sn_raw_rewrite {
+	const char *hostname;
+	struct sn_raw_path_change *path;
+};
+
+struct sn_raw_redirect {
+	int scheme; /* index into "", "http", "https" */
+	const char *hostname;
+	struct sn_raw_path_change *path;
+	int64_t port;
+	int64_t status;
+};
+
+struct sn_raw_fraction {
+	int64_t numerator, denominator;
+};
+
+struct sn_raw_mirror {
+	struct sn_raw_mirror_backend {
+		const char *name;
+		int64_t port;
+	} * backend;
+	int64_t percent;
+	bool has_percent;
+	struct sn_raw_fraction *fraction;
+};
+
+struct sn_raw_direct_response {
+	int64_t status;
+	const char *body, *content_type;
+};
+
+struct sn_raw_fault {
+	struct sn_raw_delay {
+		int64_t percent;
+		uint64_t duration;
+	} * delay;
+	struct sn_raw_abort {
+		int64_t percent, status;
+		int grpc;
+	} * abort;
+};
+
+struct sn_raw_cors {
+	const char **origins, **methods, **headers, **exposed;
+	size_t n_origins, n_methods, n_headers, n_exposed;
+	bool credentials;
+	int64_t max_age;
+};
+
+enum sn_raw_filter_type {
+	SN_FILTER_REQUEST_HEADERS,
+	SN_FILTER_RESPONSE_HEADERS,
+	SN_FILTER_REWRITE,
+	SN_FILTER_REDIRECT,
+	SN_FILTER_MIRROR,
+	SN_FILTER_DIRECT_RESPONSE,
+	SN_FILTER_FAULT,
+	SN_FILTER_CORS,
+	SN_FILTER_TYPES
+};
+
+/* The member that `type` names is there, and no other. */
 struct sn_raw_filter {
-	int type;
-	struct sn_raw_modifier *modifier;
+	int type; /* enum sn_raw_filter_type */
+	struct sn_raw_modifier *request, *response;
+	struct sn_raw_rewrite *rewrite;
+	struct sn_raw_redirect *redirect;
+	struct sn_raw_mirror *mirror;
+	struct sn_raw_direct_response *direct;
+	struct sn_raw_fault *fault;
+	struct sn_raw_cors *cors;
 };
 
 struct sn_raw_backend {

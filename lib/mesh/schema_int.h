@@ -24,8 +24,16 @@ extern const struct sn_conf_object sn_schema__retry_budget;
 extern const struct sn_conf_object sn_schema__service_rate;
 extern const struct sn_conf_object sn_schema__adaptive;
 extern const struct sn_conf_object sn_schema__session;
+/* Its members: struct sn_raw_rewrite and so on. */
+extern const struct sn_conf_object sn_schema__rewrite, sn_schema__redirect, sn_schema__mirror,
+	sn_schema__direct_response, sn_schema__fault, sn_schema__cors;
+
+/* What the filters of a rule (struct sn_raw_rule, decoded from @v) ask of each other and of it. */
+void sn_schema__check_filters(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value);
 
 /* The value (const char *) is a token: a method, a header's name. */
 void sn_schema__check_token(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value);
+/* ... a header's value. */
+void sn_schema__check_field_value(struct sn_conf_ctx *ctx, const struct sn_val *v, void *value);
 
 #endif

@@ -208,7 +208,7 @@ static const struct sn_conf_field rule_fields[] = {{.key = "name",
 						    AT(sn_raw_rule, backends),
 						    COUNT(sn_raw_rule, n_backends),
 						    .item = &backend_item,
-						    .help = "none: 500 for every request"},
+						    .help = "none: 500, unless a filter answers"},
 						   {.key = "timeouts",
 						    .type = SN_CONF_OBJECT,
 						    .object = &rule_timeouts,
@@ -225,7 +225,8 @@ static const struct sn_conf_field rule_fields[] = {{.key = "name",
 						    AT(sn_raw_rule, rate),
 						    .help = "absent: none"},
 						   END};
-static const struct sn_conf_object rule = {"rule", sizeof(struct sn_raw_rule), rule_fields, NULL};
+static const struct sn_conf_object rule = {"rule", sizeof(struct sn_raw_rule), rule_fields,
+					   sn_schema__check_filters};
 static const struct sn_conf_field rule_item = {.type = SN_CONF_OBJECT, .object = &rule};
 
 static const struct sn_conf_field port_number = {.type = SN_CONF_INT, .min = 1, .max = 65535};

@@ -109,6 +109,7 @@ static void test_the_workers_are_added_up(void **state)
 	(void)state;
 	sn_stats_init(&sum);
 	b->requests = 3;
+	b->filtered[SN_FILTERED_MIRROR_FAILED] = 4;
 	sn_stats_response(b, 200, -1, 1);
 	sn_stats_response(b, 503, -1, 1);
 	s.refused[SN_REFUSE_LOOP] = 2;
@@ -121,6 +122,7 @@ static void test_the_workers_are_added_up(void **state)
 	assert_int_equal(sn_stats_add(&sum, &s), 0);
 	b = block(&sum);
 	assert_int_equal(b->requests, 6);
+	assert_int_equal(b->filtered[SN_FILTERED_MIRROR_FAILED], 8);
 	assert_int_equal(count(b, 200, -1), 3);
 	assert_int_equal(count(b, 503, -1), 2);
 	assert_int_equal(b->latency.count, 5);
@@ -187,6 +189,29 @@ static void test_labels(void **state)
 	assert_shown("tcp_open_connections" DST ",dst_service=\"web\"} 2\n", true);
 }
 
+static void test_every_filter_action_has_a_name(void **state)
+{
+	struct sn_stats_block *b = sn_stats_block(&s, "outbound", "web", "r", "rule", "");
+	char line[200];
+
+	(void)state;
+	assert_shown("# TYPE sennit_filter_actions_total counter\n", true);
+	assert_shown("sennit_filter_actions_total{", false);
+	for (unsigned i = 0; i < SN_FILTERED_COUNT; i++) {
+		const char *name = sn_filter_action_name((enum sn_filter_action)i);
+
+		for (unsigned k = 0; k < i; k++)
+			assert_string_not_equal(name,
+						sn_filter_action_name((enum sn_filter_action)k));
+		b->filtered[i] = i + 1;
+		snprintf(line, sizeof(line),
+			 "sennit_filter_actions_total{direction=\"outbound\",dst_service=\"web\","
+			 "route_name=\"r\",rule_name=\"rule\",action=\"%s\"} %u\n",
+			 name, i + 1);
+		assert_shown(line, true);
+	}
+}
+
 static void test_every_refusal_has_a_name(void **state)
 {
 	char line[100];
@@ -215,6 +240,7 @@ int main(void)
 		T(test_the_workers_are_added_up),
 		T(test_labels),
 		T(test_every_refusal_has_a_name),
+		T(test_every_filter_action_has_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
