@@ -86,60 +86,60 @@ static void accepted(const struct sn_index *idx, const struct sn_object *o, size
 	}
 }
 
-static void describe(const struct sn_ref *r, struct sn_condition *c)
+static void describe(const struct sn_ref *r, bool is_mirror, struct sn_condition *c)
 {
+	const char *cost = is_mirror ? "no copies" : "500 for its share";
+
 	c->status = false;
 	c->reason = sn_ref_reason(r->result);
 	switch (r->result) {
 	case SN_REF_NOT_PERMITTED:
 		snprintf(c->message, sizeof(c->message),
 			 "backend %s/%s is in another namespace, and ReferenceGrants are not read "
-			 "yet: 500 for its share",
-			 r->ns, r->name);
+			 "yet: %s",
+			 r->ns, r->name, cost);
 		break;
 	case SN_REF_UNSUPPORTED:
 		snprintf(c->message, sizeof(c->message),
 			 "backend Service %s/%s is headless, of type ExternalName or has no "
-			 "selector: 500 for its share",
-			 r->ns, r->name);
+			 "selector: %s",
+			 r->ns, r->name, cost);
 		break;
 	case SN_REF_INVALID_KIND:
 		snprintf(c->message, sizeof(c->message),
-			 "only Services of the core group can be backends");
+			 "only Services of the core group can be backends: %s", cost);
 		break;
 	case SN_REF_NO_PORT:
 		snprintf(c->message, sizeof(c->message),
-			 "backend Service %s/%s has no port %lld: 500 for its share", r->ns,
-			 r->name, (long long)r->port);
+			 "backend Service %s/%s has no port %lld: %s", r->ns, r->name,
+			 (long long)r->port, cost);
 		break;
 	default:
-		snprintf(c->message, sizeof(c->message),
-			 "there is no Service %s/%s: 500 for its share", r->ns, r->name);
+		snprintf(c->message, sizeof(c->message), "there is no Service %s/%s: %s", r->ns,
+			 r->name, cost);
 		break;
 	}
 }
 
 static void resolved(const struct sn_index *idx, const struct sn_object *o, struct sn_condition *c)
 {
-	const struct sn_val *rules = sn_val_path(o->val, "spec.rules");
+	const struct sn_val *rules = sn_val_path(o->val, "spec.rules"), *ref;
+	bool is_mirror;
 	size_t i, k;
 
 	*c = (struct sn_condition){.type = "ResolvedRefs",
 				   .status = true,
 				   .reason = "ResolvedRefs",
 				   .message = "all backends exist"};
-	for (i = 0; i < sn_val_len(rules); i++) {
-		const struct sn_val *refs = sn_val_get(sn_val_at(rules, i), "backendRefs");
-
-		for (k = 0; k < sn_val_len(refs); k++) {
-			struct sn_ref r = sn_ref_backend(idx, o, sn_val_at(refs, k));
+	for (i = 0; i < sn_val_len(rules); i++)
+		for (k = 0; (ref = sn_ref_of_rule(sn_val_at(rules, i), k, &is_mirror)); k++) {
+			struct sn_ref r = sn_ref_backend(idx, o, ref);
 
 			if (r.result != SN_REF_OK) {
-				describe(&r, c);
+				describe(&r, is_mirror, c);
 				return;
 			}
 		}
-	}
 }
 
 size_t sn_translate_conditions(const struct sn_index *idx, const struct sn_object *o, size_t i,

@@ -175,6 +175,24 @@ struct sn_ref sn_ref_backend(const struct sn_index *idx, const struct sn_object 
 	return r;
 }
 
+const struct sn_val *sn_ref_of_rule(const struct sn_val *rule, size_t i, bool *ret_is_mirror)
+{
+	const struct sn_val *refs = sn_val_get(rule, "backendRefs");
+	const struct sn_val *filters = sn_val_get(rule, "filters"), *ref;
+	size_t k;
+
+	*ret_is_mirror = i >= sn_val_len(refs);
+	if (!*ret_is_mirror)
+		return sn_val_at(refs, i);
+	i -= sn_val_len(refs);
+	for (k = 0; k < sn_val_len(filters); k++) {
+		ref = sn_val_path(sn_val_at(filters, k), "requestMirror.backendRef");
+		if (ref && i-- == 0)
+			return ref;
+	}
+	return NULL;
+}
+
 const char *sn_ref_reason(enum sn_ref_result r)
 {
 	static const char *const reasons[] = {"ResolvedRefs",	 "BackendNotFound",

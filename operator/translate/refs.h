@@ -28,6 +28,9 @@ struct sn_ref sn_ref_parent(const struct sn_index *idx, const struct sn_object *
 			    const struct sn_val *ref);
 struct sn_ref sn_ref_backend(const struct sn_index *idx, const struct sn_object *o,
 			     const struct sn_val *ref);
+/* The @i-th backendRef that a rule has: those that answer, then those of its mirrors. NULL behind
+ * the last. */
+const struct sn_val *sn_ref_of_rule(const struct sn_val *rule, size_t i, bool *ret_is_mirror);
 /* The reason for people and for conditions. */
 const char *sn_ref_reason(enum sn_ref_result r);
 

@@ -199,8 +199,9 @@ static void full_name(const char *ns, const char *name, char *dst, size_t cap)
 	snprintf(dst, cap, "%s.%s", name, ns);
 }
 
-static struct sn_val *backend(struct pass *p, const struct sn_object *route,
-			      const struct sn_val *ref)
+/* The service and port of a reference. */
+static struct sn_val *target(struct pass *p, const struct sn_object *route,
+			     const struct sn_val *ref)
 {
 	struct sn_ref r = sn_ref_backend(p->idx, route, ref);
 	struct sn_val *out = map(p);
@@ -215,6 +216,14 @@ static struct sn_val *backend(struct pass *p, const struct sn_object *route,
 	}
 	put_str(p, out, "name", name);
 	put(p, out, "port", sn_val_get(ref, "port"));
+	return out;
+}
+
+static struct sn_val *backend(struct pass *p, const struct sn_object *route,
+			      const struct sn_val *ref)
+{
+	struct sn_val *out = target(p, route, ref);
+
 	if (sn_val_get(ref, "weight"))
 		put(p, out, "weight", sn_val_get(ref, "weight"));
 	else
@@ -263,6 +272,37 @@ static struct sn_val *matches(struct pass *p, const struct sn_val *in)
 	return out;
 }
 
+/* As they are, but that a mirror's backend is named as services are here. */
+static struct sn_val *filters(struct pass *p, const struct sn_object *route,
+			      const struct sn_val *in)
+{
+	struct sn_val *out = list(p);
+	size_t i;
+
+	for (i = 0; i < sn_val_len(in); i++) {
+		const struct sn_val *f = sn_val_at(in, i);
+		const struct sn_val *mirror = sn_val_get(f, "requestMirror");
+		const struct sn_val *ref = sn_val_get(mirror, "backendRef");
+		struct sn_val *o, *m, *t;
+
+		if (!ref || ref->type != SN_VAL_MAP) {
+			push(p, out, (struct sn_val *)f);
+			continue;
+		}
+		o = map(p);
+		m = map(p);
+		t = target(p, route, ref);
+		strays(p, t, ref, " group kind namespace name port ");
+		put(p, m, "backendRef", t);
+		strays(p, m, mirror, " backendRef ");
+		put(p, o, "type", sn_val_get(f, "type"));
+		put(p, o, "requestMirror", m);
+		strays(p, o, f, " type requestMirror ");
+		push(p, out, o);
+	}
+	return out;
+}
+
 static struct sn_val *rule(struct pass *p, const struct sn_object *route, const struct sn_val *in)
 {
 	const struct sn_val *refs = sn_val_get(in, "backendRefs");
@@ -273,7 +313,7 @@ static struct sn_val *rule(struct pass *p, const struct sn_object *route, const 
 	if (sn_val_len(sn_val_get(in, "matches")))
 		put(p, out, "matches", matches(p, sn_val_get(in, "matches")));
 	if (sn_val_len(sn_val_get(in, "filters")))
-		put(p, out, "filters", sn_val_get(in, "filters"));
+		put(p, out, "filters", filters(p, route, sn_val_get(in, "filters")));
 	for (i = 0; i < sn_val_len(refs); i++)
 		push(p, l, backend(p, route, sn_val_at(refs, i)));
 	put(p, out, "backendRefs", l);
@@ -573,19 +613,17 @@ static void want(struct pass *p, const struct sn_object *s)
 
 static void want_backends(struct pass *p, const struct sn_object *route)
 {
-	const struct sn_val *rules = sn_val_path(route->val, "spec.rules");
+	const struct sn_val *rules = sn_val_path(route->val, "spec.rules"), *ref;
+	bool is_mirror;
 	size_t i, k;
 
-	for (i = 0; i < sn_val_len(rules); i++) {
-		const struct sn_val *refs = sn_val_get(sn_val_at(rules, i), "backendRefs");
-
-		for (k = 0; k < sn_val_len(refs); k++) {
-			struct sn_ref r = sn_ref_backend(p->idx, route, sn_val_at(refs, k));
+	for (i = 0; i < sn_val_len(rules); i++)
+		for (k = 0; (ref = sn_ref_of_rule(sn_val_at(rules, i), k, &is_mirror)); k++) {
+			struct sn_ref r = sn_ref_backend(p->idx, route, ref);
 
 			if (r.result == SN_REF_OK)
 				want(p, r.service);
 		}
-	}
 }
 
 /* Services that a visible route has as a parent, in @out: candidates, since a consumer's routes may

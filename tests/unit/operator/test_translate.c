@@ -239,6 +239,25 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		{RULE("bad", "{matches: [{header: [{name: a, value: b}]}]}"), "did you mean"},
 		{RULE("bad", "{filters: [{type: ExtensionRef, extensionRef: {}}]}"),
 		 "filters[0].type"},
+		{RULE("bad", "{filters: [{type: URLRewrite, urlRewrite: {hostname: A}}]}"),
+		 "spec.rules[0].filters[0].urlRewrite.hostname"},
+		{RULE("bad", "{filters: [{type: RequestRedirect, requestRedirect: {}}], "
+			     "backendRefs: [{name: web, port: 80}]}"),
+		 "spec.rules[0].filters[0]: RequestRedirect answers"},
+		{RULE("bad", "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: "
+			     "web, port: 80, weight: 2}}}]}"),
+		 "unknown key \"weight\""},
+		{RULE("bad", "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: "
+			     "web, port: 80}, percent: 101}}]}"),
+		 "filters[0].requestMirror.percent"},
+		{RULE("bad", "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: "
+			     "web}, percents: 1}, more: 1}]}"),
+		 "percents"},
+		{RULE("bad",
+		      "{filters: [{type: RequestMirror, requestMirror: {backendRef: web}}]}"),
+		 "filters[0].requestMirror.backendRef"},
+		{RULE("bad", "{filters: [{type: RequestMirror}]}"), "requestMirror"},
+		{RULE("bad", "{backendRefs: [{name: web, port: 80, filters: []}]}"), "filters"},
 		{RULE("bad", "{timeouts: {request: 99999h}}"), "spec.rules[0].timeouts.request"},
 		{RULE("bad", "{timeouts: {request: 1s, backendRequest: 2s}}"),
 		 "longer than request"},
@@ -268,6 +287,77 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		if (!strstr(c.message, rows[i].says))
 			fail_msg("\"%s\" does not say \"%s\"", c.message, rows[i].says);
 		assert_true(condition(idx, "demo", "good", "Accepted").status);
+		sn_index_free(idx);
+	}
+}
+
+#define MIRROR(ref) "{type: RequestMirror, requestMirror: {backendRef: " ref ", percent: 5}}"
+#define MIRRORED(refs) RULE("r", "{filters: [" refs "], backendRefs: [{name: web, port: 80}]}")
+
+static void test_filters(void **state)
+{
+	struct sn_index *idx = sn_index_new();
+	struct sn_condition c;
+	const char *text;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1") SERVICE("copy", "10.0.0.2"));
+	apply(idx,
+	      RULE("good",
+		   "{filters: [" MIRROR(
+			   "{name: copy, port: 80}") ", {type: Fault, fault: "
+						     "{delay: {percent: 3, duration: 7ms}}}, "
+						     "{type: CORS, cors: "
+						     "{allowOrigins: ['https://*.example.com']}}], "
+						     "backendRefs: [{name: web, "
+						     "port: 80}]}, {filters: [{type: "
+						     "DirectResponse, directResponse: "
+						     "{statusCode: 418}}], matches: [{path: "
+						     "{value: /x}}]}"));
+	c = condition(idx, "demo", "good", "Accepted");
+	if (!c.status)
+		fail_msg("%s", c.message);
+	assert_true(condition(idx, "demo", "good", "ResolvedRefs").status);
+	text = translate(idx, "demo");
+	assert_non_null(strstr(text, "backendRef:"));
+	assert_non_null(strstr(text, "10.0.0.2")); /* the mirror's service is there, too */
+	assert_non_null(strstr(text, "percent: 5"));
+	assert_non_null(strstr(text, "duration: 7ms"));
+	assert_non_null(strstr(text, "https://*.example.com"));
+	assert_non_null(strstr(text, "statusCode: 418"));
+	sn_index_free(idx);
+}
+
+static void test_mirrors_that_cannot_be_say_why(void **state)
+{
+	static const struct {
+		const char *route, *reason, *named;
+	} rows[] = {
+		{MIRRORED(MIRROR("{name: nobody, port: 80}")), "BackendNotFound",
+		 "nobody.demo#BackendNotFound"},
+		{MIRRORED(MIRROR("{name: web, port: 81}")), "BackendNotFound",
+		 "web.demo#BackendNotFound"},
+		{MIRRORED(MIRROR("{name: web, namespace: other, port: 80}")), "RefNotPermitted",
+		 "web.other#RefNotPermitted"},
+		{MIRRORED(MIRROR("{name: web, port: 80}") ", " MIRROR(
+			 "{kind: ConfigMap, name: web}")),
+		 "InvalidKind", "web.demo#InvalidKind"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < SN_ARRAY_LEN(rows); i++) {
+		struct sn_index *idx = sn_index_new();
+		struct sn_condition c;
+
+		apply(idx, SERVICE("web", "10.0.0.1"));
+		apply(idx, rows[i].route);
+		assert_true(condition(idx, "demo", "r", "Accepted").status);
+		c = condition(idx, "demo", "r", "ResolvedRefs");
+		assert_false(c.status);
+		assert_string_equal(c.reason, rows[i].reason);
+		assert_null(strstr(c.message, "500"));
+		assert_non_null(strstr(translate(idx, "demo"), rows[i].named));
 		sn_index_free(idx);
 	}
 }
@@ -433,6 +523,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_matches_are_kept_as_they_are, teardown),
 		cmocka_unit_test_teardown(test_a_route_that_cannot_be_expressed_spoils_nothing,
 					  teardown),
+		cmocka_unit_test_teardown(test_filters, teardown),
+		cmocka_unit_test_teardown(test_mirrors_that_cannot_be_say_why, teardown),
 		cmocka_unit_test_teardown(test_settings_of_a_later_version_are_ignored_and_named,
 					  teardown),
 		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
