@@ -261,7 +261,7 @@ static void replace(struct sn_balance *b, struct sn_balance__set *set, const str
 	set->n_names = 1; /* "" */
 	for (i = 0; old && i < old->n; i++)
 		old->v[i]->gone = true;
-	for (i = 0; i < set->n; i++) {
+	for (i = 0; items && i < set->n; i++) {
 		struct sn_endpoint *e = set->v[i];
 		const struct sn_balance_item *item = &items[list[i].item];
 
@@ -309,8 +309,6 @@ int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items,
 
 	if (n > SN_BALANCE_ENDPOINTS_MAX)
 		return -SN_ELIMIT;
-	if (!items)
-		n = 0;
 	list = calloc(n ? n : 1, sizeof(*list));
 	if (!list)
 		return -SN_ENOMEM;
