@@ -69,11 +69,6 @@ int sn_grpc_status(struct sn_slice v)
 	return sn_num_u64(v, 16, &n) == 0 ? (int)n : 2;
 }
 
-bool sn_grpc_is_failure(int status)
-{
-	return status == 2 || status == 4 || (status >= 13 && status <= 15);
-}
-
 int sn_grpc_status_of_http(unsigned status)
 {
 	switch (status) {

@@ -19,9 +19,6 @@ int sn_grpc_timeout_ns(struct sn_slice value, uint64_t *ret_ns);
 size_t sn_grpc_timeout_format(uint64_t ns, char dst[12]);
 /* "0".."16"; anything else is 2 (UNKNOWN). */
 int sn_grpc_status(struct sn_slice value);
-/* A status that tells of the server, not of the request: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL,
- * UNAVAILABLE, DATA_LOSS. */
-bool sn_grpc_is_failure(int status);
 /* What a failure of ours is called: 503 -> 14 (UNAVAILABLE) ... */
 int sn_grpc_status_of_http(unsigned status);
 /* What HTTP calls a grpc-status, 1 to 16 (google/rpc/code.proto): 14 -> 503 ... */
