@@ -12,10 +12,32 @@ struct collection {
 	struct sn_stats copy;
 };
 
+static int copy_cluster(const struct sn_cluster *c, const char *service, struct sn_stats *into,
+			uint64_t now)
+{
+	struct sn_stats_gate count = {.ejections = sn_balance_ejections(c->balance)};
+	size_t i;
+
+	for (i = 0; i < sn_balance_count(c->balance); i++)
+		count.endpoints[sn_breaker_state(&sn_balance_at(c->balance, i)->breaker, now)]++;
+	return sn_stats_add_gate(into, service, &count);
+}
+
+/* Keys of maps begin with the service's name. */
+static const char *service_of(const struct sn_map_entry *e, char dst[256])
+{
+	struct sn_slice key = sn_slice_cstr(sn_map_key(e));
+
+	key = sn_slice_cut(&key, '\n');
+	snprintf(dst, 256, "%.*s", SN_ARG(key));
+	return dst;
+}
+
 static int copy_gates(struct sn_worker *w, struct sn_stats *into)
 {
 	uint64_t now = sn_loop_now_ns(w->loop);
 	struct sn_map_entry *e;
+	char service[256];
 	int rc = 0;
 
 	for (e = sn_map_first(&w->gates); e && rc == 0; e = sn_map_next(e))
@@ -23,13 +45,11 @@ static int copy_gates(struct sn_worker *w, struct sn_stats *into)
 	for (e = sn_map_first(&w->limiters); e && rc == 0; e = sn_map_next(e)) {
 		const struct sn_limiter *m = sn_map_value(e);
 		struct sn_stats_gate count = {.rate_limited = m->limited};
-		struct sn_slice key = sn_slice_cstr(sn_map_key(e));
-		char service[256];
 
-		key = sn_slice_cut(&key, '\n');
-		snprintf(service, sizeof(service), "%.*s", SN_ARG(key));
-		rc = sn_stats_add_gate(into, service, &count);
+		rc = sn_stats_add_gate(into, service_of(e, service), &count);
 	}
+	for (e = sn_map_first(&w->clusters); e && rc == 0; e = sn_map_next(e))
+		rc = copy_cluster(sn_map_value(e), service_of(e, service), into, now);
 	return rc;
 }
 

@@ -51,6 +51,7 @@ struct sn_config_listener {
 struct sn_config_limits {
 	int64_t connections;
 	int64_t requests; /* in flight in the whole process; 0: no cap */
+	int64_t pending;  /* of them, waiting for their turn */
 	uint64_t header_bytes;
 	int64_t header_count;
 	uint64_t request_line_bytes;

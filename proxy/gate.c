@@ -67,6 +67,7 @@ static void start_waiters(struct sn_gate *g, uint64_t now_ns)
 		if (sn_admission_takes_newest(&g->admission, x->start_ns, now_ns))
 			x = sn_list_entry(sn_list_last(&g->waiting), struct sn_exchange, turn);
 		sn_list_del(&x->turn);
+		x->w->n_pending--;
 		sn_admission_start(&g->admission);
 		x->admitted = true;
 		sn_tries_next(x);
@@ -93,6 +94,13 @@ void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t ge
 	start_waiters(g, now_ns);
 }
 
+static void shed(struct sn_gate *g, struct sn_exchange *x, const char *detail)
+{
+	g->shed++;
+	x->gate = NULL;
+	sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, detail);
+}
+
 bool sn_gate_enter(struct sn_gate *g, struct sn_exchange *x)
 {
 	uint64_t now_ns = sn_loop_now_ns(x->w->loop), wait_ns;
@@ -109,16 +117,19 @@ bool sn_gate_enter(struct sn_gate *g, struct sn_exchange *x)
 		x->admitted = true;
 		return true;
 	case SN_ADMISSION_WAIT:
+		if (x->w->n_pending >= x->w->limits.pending) {
+			sn_admission_give_up(&g->admission);
+			shed(g, x, "limits.pending is reached");
+			return false;
+		}
 		g->waited++;
+		x->w->n_pending++;
 		sn_list_push_back(&g->waiting, &x->turn);
 		x->phase = SN_PHASE_WAITING;
 		sn_loop_timer(x->w->loop, &x->phase_timer, g->pending_timeout_ms);
 		return false;
 	default:
-		g->shed++;
-		x->gate = NULL;
-		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD,
-				   "too many requests wait for this service");
+		shed(g, x, "too many requests wait for this service");
 		return false;
 	}
 }
@@ -139,6 +150,7 @@ void sn_gate_leave(struct sn_exchange *x)
 	x->gate = NULL;
 	if (!x->admitted) {
 		sn_list_del(&x->turn);
+		x->w->n_pending--;
 		sn_admission_give_up(&g->admission);
 		return;
 	}

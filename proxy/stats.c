@@ -125,6 +125,7 @@ void sn_stats_response(struct sn_stats_block *b, unsigned status, int grpc_statu
 int sn_stats_add_gate(struct sn_stats *s, const char *service, const struct sn_stats_gate *g)
 {
 	struct sn_stats_gate *to = sn_map_find(&s->gates, sn_slice_cstr(service));
+	size_t i;
 
 	if (!to) {
 		to = calloc(1, sizeof(*to));
@@ -141,6 +142,9 @@ int sn_stats_add_gate(struct sn_stats *s, const char *service, const struct sn_s
 	to->pending += g->pending;
 	to->budget += g->budget;
 	to->limit += g->limit;
+	to->ejections += g->ejections;
+	for (i = 0; i < SN_BREAKER_STATES; i++)
+		to->endpoints[i] += g->endpoints[i];
 	return 0;
 }
 
@@ -359,6 +363,38 @@ static void render_gate(const struct sn_stats *s, struct sn_buf *out, const char
 	}
 }
 
+/* Linkerd's name: ready endpoints get requests, pending ones get none for now. */
+static void render_endpoints(const struct sn_stats *s, struct sn_buf *out)
+{
+	struct sn_map_entry *e;
+	size_t i;
+
+	sn_metrics_family(out, "outbound_http_balancer_endpoints", "gauge",
+			  "Endpoints that get requests, and those that are ejected.");
+	for (e = sn_map_first(&s->gates); e; e = sn_map_next(e)) {
+		const uint64_t *n = ((const struct sn_stats_gate *)sn_map_value(e))->endpoints;
+		struct sn_metrics_label l[] = {{"backend_name", sn_map_key(e)},
+					       {"endpoint_state", "ready"}};
+
+		sn_metrics_u64(out, "outbound_http_balancer_endpoints", l, 2,
+			       n[SN_BREAKER_CLOSED] + n[SN_BREAKER_RECOVERING]);
+		l[1].value = "pending";
+		sn_metrics_u64(out, "outbound_http_balancer_endpoints", l, 2,
+			       n[SN_BREAKER_OPEN] + n[SN_BREAKER_PROBING]);
+	}
+	sn_metrics_family(out, "sennit_breaker_endpoints", "gauge",
+			  "Endpoints by the state of their breaker.");
+	for (e = sn_map_first(&s->gates); e; e = sn_map_next(e))
+		for (i = 0; i < SN_BREAKER_STATES; i++) {
+			const struct sn_stats_gate *g = sn_map_value(e);
+			struct sn_metrics_label l[] = {
+				{"dst_service", sn_map_key(e)},
+				{"state", sn_breaker_name((enum sn_breaker_state)i)}};
+
+			sn_metrics_u64(out, "sennit_breaker_endpoints", l, 2, g->endpoints[i]);
+		}
+}
+
 static void render_gates(const struct sn_stats *s, struct sn_buf *out)
 {
 	static const struct {
@@ -382,12 +418,15 @@ static void render_gates(const struct sn_stats *s, struct sn_buf *out)
 		 offsetof(struct sn_stats_gate, waited_out)},
 		{"sennit_rate_limited_total", "counter", "Requests over a rate limit.",
 		 offsetof(struct sn_stats_gate, rate_limited)},
+		{"sennit_endpoint_ejections_total", "counter", "Endpoints put out by breakers.",
+		 offsetof(struct sn_stats_gate, ejections)},
 	};
 	size_t i;
 
 	for (i = 0; i < SN_ARRAY_LEN(families); i++)
 		render_gate(s, out, families[i].name, families[i].type, families[i].help,
 			    families[i].offset);
+	render_endpoints(s, out);
 }
 
 enum tcp_what { TCP_OPENED, TCP_CLOSED, TCP_NOW };

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/metrics.h"
+#include "mesh/breaker.h"
 #include "net/stream.h"
 
 /* Responses of one outcome. */
@@ -56,11 +57,13 @@ struct sn_stats_block {
 	struct sn_histo latency;
 };
 
-/* What a gate has counted, by service; the last three are as they are now. */
+/* What the workers know of a service as a backend: counted, or as it is now. */
 struct sn_stats_gate {
 	uint64_t waited, shed, waited_out, rate_limited;
 	uint64_t in_flight, pending, budget;
 	uint64_t limit; /* adaptive; 0: none */
+	uint64_t ejections;
+	uint64_t endpoints[SN_BREAKER_STATES]; /* by state of their breaker, now */
 };
 
 enum sn_refusal_reason {

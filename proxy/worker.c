@@ -28,6 +28,7 @@ static void set_limits(struct sn_worker *w, const struct sn_config_limits *limit
 	w->limits = *limits;
 	if (limits->requests)
 		w->limits.requests = (limits->requests + w->n_workers - 1) / w->n_workers;
+	w->limits.pending = (limits->pending + w->n_workers - 1) / w->n_workers;
 	w->timeouts = *timeouts;
 	w->progress_ms = timeouts->stream && timeouts->stream < timeouts->body ? timeouts->stream
 									       : timeouts->body;

@@ -67,6 +67,7 @@ struct sn_worker {
 	uint32_t n_connections;
 	uint32_t n_lingering; /* of them: nothing of theirs is in flight any more */
 	uint32_t n_requests;  /* in flight */
+	uint32_t n_pending;   /* of them, waiting at gates */
 	struct sn_trim trim;
 	uint64_t measured_ms;	  /* when memory was looked at */
 	bool full, tight;	  /* limits.memory was reached then, or half of it */

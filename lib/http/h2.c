@@ -870,10 +870,3 @@ void sn_h2_shutdown(struct sn_h2 *h2)
 				  NULL, 0) != 0)
 		(void)sn_h2__fail_memory(h2);
 }
-
-void sn_h2_terminate(struct sn_h2 *h2, enum sn_h2_error code)
-{
-	h2->leaving = true;
-	if (!h2->no_memory)
-		(void)nghttp2_session_terminate_session(h2->ng, (uint32_t)code);
-}

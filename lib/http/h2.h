@@ -153,7 +153,5 @@ void sn_h2_shutdown_notice(struct sn_h2 *h2);
 void sn_h2_shutdown(struct sn_h2 *h2);
 /* Gives back the memory that is kept for the next streams; for a session that has gone idle. */
 void sn_h2_trim(struct sn_h2 *h2);
-/* At once: GOAWAY(@code). */
-void sn_h2_terminate(struct sn_h2 *h2, enum sn_h2_error code);
 
 #endif

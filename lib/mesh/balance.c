@@ -285,6 +285,11 @@ size_t sn_balance_ejected(const struct sn_balance *b)
 	return b->set->n_heap;
 }
 
+uint64_t sn_balance_ejections(const struct sn_balance *b)
+{
+	return b->ejections;
+}
+
 size_t sn_balance_width(const struct sn_balance *b)
 {
 	return b->set->order ? b->set->width : b->set->n;

@@ -160,6 +160,8 @@ uint64_t sn_balance_id(const struct sn_addr *addr);
 bool sn_balance_is_empty(const struct sn_balance *b);
 /* That breakers keep out now. */
 size_t sn_balance_ejected(const struct sn_balance *b);
+/* Times that a breaker has put an endpoint out. */
+uint64_t sn_balance_ejections(const struct sn_balance *b);
 /* In use: all of the set, or the aperture. */
 size_t sn_balance_width(const struct sn_balance *b);
 

@@ -195,6 +195,7 @@ void sn_balance__eject(struct sn_balance *b, struct sn_endpoint *e, uint64_t now
 	    n * 100 > (uint64_t)b->settings.breaker.max_ejected_percent * set->n_usable)
 		if (e->heap == SN_BALANCE__NONE)
 			return;
+	b->ejections++;
 	sn_breaker_open(&e->breaker, &b->settings.breaker, &b->rng, now_ns);
 	sn_balance__settle(b, e);
 }

@@ -90,6 +90,7 @@ struct sn_balance {
 	uint32_t want;
 	void (*on_gone)(struct sn_endpoint *e, void *arg);
 	void *on_gone_arg;
+	uint64_t ejections; /* since it was made */
 };
 
 /* What a choice would be, before it is made. */

@@ -37,6 +37,7 @@ enum sn_breaker_state {
 	SN_BREAKER_OPEN,   /* ejected: not used until the penalty is over and a request probes it */
 	SN_BREAKER_PROBING,
 	SN_BREAKER_RECOVERING, /* used, with a weight that grows */
+	SN_BREAKER_STATES
 };
 
 #define SN_BREAKER_BUCKETS 6
