@@ -68,7 +68,8 @@ def get(proxy, path="/", headers=""):
 QUICK = "{loadBalancing: {algorithm: %s}, circuitBreaking: {consecutiveFailures: 3, minPenalty: 300ms, maxPenalty: 300ms}}"
 
 
-@pytest.mark.parametrize("algorithm", ["RoundRobin", "PeakEWMA", "Aperture"])
+# Those that do not look at latency: one slow answer of a busy machine would keep requests away for seconds.
+@pytest.mark.parametrize("algorithm", ["RoundRobin", "LeastRequest", "Random"])
 def test_an_endpoint_that_errs_is_ejected_and_comes_back(start, origins, algorithm):
     good, bad = origins[:2]
     bad.bad = ("500 Oops", ())

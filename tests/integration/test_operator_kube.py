@@ -614,12 +614,12 @@ def test_a_document_that_fits_nowhere_is_refused_and_the_last_one_stays(api, sta
     fill(api)
     op = start()
     wait_for(has_weight(api, 10), what="the routes")
-    good = document(api)
     big_routes(api)
     wait_for(lambda: "the routes of web.demo alone take" in op.logs(), what="the complaint")
+    good = document(api)  # it may hold the first of them, when these came slowly
     wait_for(lambda: conditions(api).get("Programmed"), what="the condition")
     assert conditions(api)["Programmed"][:2] == ("False", "NotWritten")
-    assert document(api) == good
+    assert document(api) == good and good.count("name: big-") < 100
     for i in range(100):
         api.delete("meshroutes", "demo", f"big-{i:03}")
     wait_for(lambda: "Programmed" not in conditions(api), 20, "the condition to go")

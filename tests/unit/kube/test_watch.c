@@ -128,7 +128,7 @@ static void test_410_lists_again_at_once_and_then_ever_less_often(void **state)
 	at = api_ms(&a);
 	assert_true(api_until(&a, 9));
 	last = api_ms(&a) - at;
-	assert_true(first < 600);
+	assert_true(first < 1100); /* about 100 to 400 ms when nothing else runs */
 	assert_true(last >= 1200); /* the fourth in a row */
 	assert_int_equal(sn_kube_watch_counters(w)->gone, 4);
 	stop(&a, w);
