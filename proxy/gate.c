@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carries out what lib/mesh's admission says: lets pass, keeps waiting, refuses, starts the next.
- * Whoever waits is on one list and has its phase's timer running. */
+ * Whoever waits is on one list and has its phase's timer running. The next one starts at the end of
+ * the turn: whoever makes room is in the middle of ending, its connection may be closing with
+ * others that wait, and these must not be sent out first. */
 #include "proxy/gate.h"
 
 #include <stdlib.h>
@@ -9,22 +11,25 @@
 
 #define ADAPTIVE_START 20
 
-struct sn_gate *sn_gate_new(const struct sn_policy *p, uint64_t generation, unsigned n_workers,
-			    uint64_t now_ns)
+struct sn_gate *sn_gate_new(struct sn_loop *loop, const struct sn_policy *p, uint64_t generation,
+			    unsigned n_workers)
 {
 	struct sn_gate *g = calloc(1, sizeof(*g));
 
 	if (!g)
 		return NULL;
+	g->loop = loop;
 	sn_list_init(&g->waiting);
 	sn_admission_init(&g->admission, 0, 0, NULL);
-	sn_budget_init(&g->budget, &p->budget, now_ns);
-	sn_gate_configure(g, p, generation, n_workers, now_ns);
+	sn_budget_init(&g->budget, &p->budget, sn_loop_now_ns(loop));
+	sn_gate_configure(g, p, generation, n_workers);
 	return g;
 }
 
 void sn_gate_free(struct sn_gate *g)
 {
+	if (g)
+		sn_loop_turn_end_cancel(g->loop, &g->start);
 	free(g);
 }
 
@@ -53,13 +58,11 @@ static void configure_adaptive(struct sn_gate *g, const struct sn_policy *p, uns
 		g->admission.concurrency = &g->concurrency;
 }
 
-/* Those that wait and may start now. What starts may end at once and leave: then the loop that is
- * running goes on with the next, so that the stack does not grow with the queue. */
-static void start_waiters(struct sn_gate *g, uint64_t now_ns)
+static void start_waiters(struct sn_task *task)
 {
-	if (g->starting)
-		return;
-	g->starting = true;
+	struct sn_gate *g = sn_container_of(task, struct sn_gate, start);
+	uint64_t now_ns = sn_loop_now_ns(g->loop);
+
 	while (sn_admission_room(&g->admission) && !sn_list_empty(&g->waiting)) {
 		struct sn_exchange *x =
 			sn_list_entry(sn_list_first(&g->waiting), struct sn_exchange, turn);
@@ -69,14 +72,21 @@ static void start_waiters(struct sn_gate *g, uint64_t now_ns)
 		sn_list_del(&x->turn);
 		x->w->n_pending--;
 		sn_admission_start(&g->admission);
+		sn_budget_deposit(&g->budget, now_ns);
 		x->admitted = true;
 		sn_tries_next(x);
 	}
-	g->starting = false;
+}
+
+/* Room was made. */
+static void start_soon(struct sn_gate *g)
+{
+	if (!sn_list_empty(&g->waiting))
+		sn_loop_at_turn_end(g->loop, &g->start, start_waiters);
 }
 
 void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t generation,
-		       unsigned n_workers, uint64_t now_ns)
+		       unsigned n_workers)
 {
 	struct sn_budget_settings budget = p->budget;
 
@@ -85,13 +95,13 @@ void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t ge
 	g->admission.max_pending = share(p->max_pending, n_workers);
 	g->pending_timeout_ms = p->pending_timeout_ms;
 	budget.min_per_second = share(budget.min_per_second, n_workers);
-	sn_budget_change(&g->budget, &budget, now_ns);
+	sn_budget_change(&g->budget, &budget, sn_loop_now_ns(g->loop));
 	configure_adaptive(g, p, n_workers);
 	g->rated = p->rate.milli_per_second > 0;
 	if (g->rated)
 		sn_gcra_settings_init(&g->rate_settings, p->rate.milli_per_second / n_workers,
 				      share(p->rate.burst, n_workers));
-	start_waiters(g, now_ns);
+	start_soon(g);
 }
 
 static void shed(struct sn_gate *g, struct sn_exchange *x, const char *detail)
@@ -103,17 +113,17 @@ static void shed(struct sn_gate *g, struct sn_exchange *x, const char *detail)
 
 bool sn_gate_enter(struct sn_gate *g, struct sn_exchange *x)
 {
-	uint64_t now_ns = sn_loop_now_ns(x->w->loop), wait_ns;
+	uint64_t now_ns = x->start_ns /* it has just begun */, wait_ns;
 
 	if (g->rated && !sn_gcra_allow(&g->rate, &g->rate_settings, now_ns, &wait_ns)) {
 		g->rate_limited++;
 		sn_exchange_refuse_for(x, wait_ns, "the service's rate limit");
 		return false;
 	}
-	sn_budget_deposit(&g->budget, now_ns);
 	x->gate = g;
 	switch (sn_admission_enter(&g->admission)) {
 	case SN_ADMISSION_ADMIT:
+		sn_budget_deposit(&g->budget, now_ns);
 		x->admitted = true;
 		return true;
 	case SN_ADMISSION_WAIT:
@@ -155,8 +165,8 @@ void sn_gate_leave(struct sn_exchange *x)
 		return;
 	}
 	x->admitted = false;
-	if (sn_admission_leave(&g->admission) && !sn_list_empty(&g->waiting))
-		start_waiters(g, sn_loop_now_ns(x->w->loop));
+	if (sn_admission_leave(&g->admission))
+		start_soon(g);
 }
 
 void sn_gate_sample(struct sn_gate *g, uint64_t latency_ns, bool dropped, uint64_t now_ns)

@@ -12,8 +12,10 @@
 #include "mesh/concurrency.h"
 #include "mesh/policy.h"
 #include "mesh/ratelimit.h"
+#include "net/loop.h"
 
 struct sn_exchange;
+struct sn_stats;
 
 struct sn_gate {
 	uint64_t generation; /* of the snapshot that the settings come from */
@@ -24,7 +26,8 @@ struct sn_gate {
 	struct sn_gcra rate;
 	struct sn_gcra_settings rate_settings;
 	bool rated;
-	bool starting;		   /* waiters, just now */
+	struct sn_loop *loop;
+	struct sn_task start;	   /* of waiters, at the turn's end */
 	struct sn_list waiting;	   /* struct sn_exchange, the oldest first */
 	uint64_t waited;	   /* requests that had to */
 	uint64_t shed, waited_out; /* no room to wait; waited too long */
@@ -32,13 +35,13 @@ struct sn_gate {
 };
 
 /* NULL when out of memory. */
-struct sn_gate *sn_gate_new(const struct sn_policy *p, uint64_t generation, unsigned n_workers,
-			    uint64_t now_ns);
+struct sn_gate *sn_gate_new(struct sn_loop *loop, const struct sn_policy *p, uint64_t generation,
+			    unsigned n_workers);
 /* NULL allowed; nobody is in it. */
 void sn_gate_free(struct sn_gate *g);
 /* The policy of @generation. What is for the whole proxy is split among @n_workers. */
 void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t generation,
-		       unsigned n_workers, uint64_t now_ns);
+		       unsigned n_workers);
 bool sn_gate_is_empty(const struct sn_gate *g);
 
 /* A request wants to pass, once. True: it may, and is in flight until sn_gate_leave(). False: it
@@ -46,9 +49,8 @@ bool sn_gate_is_empty(const struct sn_gate *g);
 bool sn_gate_enter(struct sn_gate *g, struct sn_exchange *x);
 /* It waited for connections.pendingTimeout: it is refused. */
 void sn_gate_waited_out(struct sn_exchange *x);
-/* The request has ended, wherever it was: others get its place. */
+/* The request has ended, wherever it was: others get its place, at the end of this turn. */
 void sn_gate_leave(struct sn_exchange *x);
-struct sn_stats;
 /* Adds what it has counted of @service to @into. Returns 0 or -SN_ENOMEM. */
 int sn_gate_count(struct sn_gate *g, const char *service, struct sn_stats *into, uint64_t now_ns);
 /* A try was answered, or not: @dropped: it was turned away, or its time has passed. */

@@ -92,7 +92,8 @@ const char *sn_refusal_name(enum sn_refusal_reason r);
 
 struct sn_stats {
 	struct sn_map blocks; /* key -> struct sn_stats_block, owned */
-	struct sn_map gates;  /* service -> struct sn_stats_gate, owned; only in a copy */
+	struct sn_map gates;  /* service -> struct sn_stats_gate, owned: in a
+				 copy; else of what is gone */
 	uint64_t refused[SN_REFUSE_COUNT];
 	/* of accepted connections that are not relayed, by direction */
 	struct sn_stats_tcp tcp[2];

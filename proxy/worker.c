@@ -187,17 +187,21 @@ static void free_gate(void *p)
 	sn_gate_free(p);
 }
 
-/* A gate whose service went away stays until nobody is in it. */
-static void forget_old_gates(struct sn_worker *w)
+/* A gate whose service went away stays until nobody is in it. Where some wait there may be more
+ * room now; the others hear of changes from their next request. */
+static void revise_gates(struct sn_worker *w)
 {
 	struct sn_map_entry *e, *next;
 
 	for (e = sn_map_first(&w->gates); e; e = next) {
 		struct sn_slice name = sn_slice_cstr(sn_map_key(e));
+		const struct sn_service *svc = sn_snapshot_by_name(w->snap, name);
 		struct sn_gate *g = sn_map_value(e);
 
 		next = sn_map_next(e);
-		if (!sn_snapshot_by_name(w->snap, name) && sn_gate_is_empty(g)) {
+		if (svc && g->admission.pending) {
+			sn_worker_gate(w, svc);
+		} else if (!svc && sn_gate_is_empty(g)) {
 			sn_map_take(&w->gates, name);
 			sn_gate_free(g);
 		}
@@ -209,19 +213,32 @@ static void free_limiter(void *p)
 	sn_limiter_free(p);
 }
 
-/* Those that nobody asked for in all of the last generation. */
+static int count_limiter(const struct sn_limiter *m, const char *key, struct sn_stats *into)
+{
+	struct sn_stats_gate count = {.rate_limited = m->limited};
+	struct sn_slice rest = sn_slice_cstr(key), name = sn_slice_cut(&rest, '\n');
+	char service[256];
+
+	snprintf(service, sizeof(service), "%.*s", SN_ARG(name));
+	return sn_stats_add_gate(into, service, &count);
+}
+
+/* Those that nobody asked for in all of the last generation, and in which nobody is behind. What
+ * they have counted stays with their service. */
 static void forget_old_limiters(struct sn_worker *w)
 {
+	uint64_t now = sn_loop_now_ns(w->loop);
 	struct sn_map_entry *e, *next;
 
 	for (e = sn_map_first(&w->limiters); e; e = next) {
 		struct sn_limiter *m = sn_map_value(e);
 
 		next = sn_map_next(e);
-		if (m->generation + 1 < w->snap->generation) {
-			sn_map_take(&w->limiters, sn_slice_cstr(sn_map_key(e)));
-			sn_limiter_free(m);
-		}
+		if (m->generation + 1 >= w->snap->generation || sn_ratelimit_count(&m->table, now))
+			continue;
+		(void)count_limiter(m, sn_map_key(e), &w->stats);
+		sn_map_take(&w->limiters, sn_slice_cstr(sn_map_key(e)));
+		sn_limiter_free(m);
 	}
 }
 
@@ -298,7 +315,7 @@ static void adopt(struct sn_task *t)
 		sn_tls_ctx_unref(h->tls[i]);
 	forget_old_endpoints(w);
 	forget_old_clusters(w);
-	forget_old_gates(w);
+	revise_gates(w);
 	forget_old_limiters(w);
 	free(h);
 }
@@ -534,7 +551,7 @@ static struct sn_gate *direct_gate(struct sn_worker *w)
 
 	if (!w->direct_gate) {
 		sn_policy_defaults(&p);
-		w->direct_gate = sn_gate_new(&p, 0, w->n_workers, sn_loop_now_ns(w->loop));
+		w->direct_gate = sn_gate_new(w->loop, &p, 0, w->n_workers);
 	}
 	return w->direct_gate;
 }
@@ -543,18 +560,17 @@ struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc
 {
 	struct sn_slice key = svc ? sn_slice_cstr(svc->name) : sn_slice("", 0);
 	struct sn_gate *g = svc ? sn_map_find(&w->gates, key) : direct_gate(w);
-	uint64_t now = sn_loop_now_ns(w->loop);
 
 	if (!svc)
 		return g;
 	if (!g) {
-		g = sn_gate_new(&svc->policy, w->snap->generation, w->n_workers, now);
+		g = sn_gate_new(w->loop, &svc->policy, w->snap->generation, w->n_workers);
 		if (g && sn_map_put(&w->gates, key, g, NULL)) {
 			sn_gate_free(g);
 			g = NULL;
 		}
 	} else if (g->generation != w->snap->generation) {
-		sn_gate_configure(g, &svc->policy, w->snap->generation, w->n_workers, now);
+		sn_gate_configure(g, &svc->policy, w->snap->generation, w->n_workers);
 	}
 	return g;
 }
@@ -566,8 +582,10 @@ struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_servic
 	uint64_t generation = w->snap->generation;
 	struct sn_limiter *m;
 	char text[1400];
-	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%d %.*s", svc->name, rule->route_name,
-			 rule->name, (int)l->per, SN_ARG(l->header));
+	/* a rule without a name is known by its place */
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%u %d %.*s", svc->name, rule->route_name,
+			 rule->name, rule->name[0] ? 0 : rule->id + 1, (int)l->per,
+			 SN_ARG(l->header));
 	struct sn_slice key =
 		sn_slice(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 
