@@ -13,12 +13,14 @@ static struct sn_rate rate(const struct sn_raw_rate *raw)
 
 static const struct sn_persist *session(struct build *b, const struct sn_raw_session *raw)
 {
+	/* headers that begin with sennit- are between proxies */
+	const char *usual = raw->type == SN_PERSIST_HEADER ? "x-sennit-session" : "sennit-session";
 	struct sn_persist *p = sn_config__take(b, 1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	*p = (struct sn_persist){
-		.name = sn_config__keep_slice(b, raw->name),
+		.name = sn_config__keep_slice(b, raw->name ? raw->name : usual),
 		.type = (enum sn_persist_type)raw->type,
 		.permanent = raw->cookie.permanent,
 		.absolute_s = (uint32_t)(raw->absolute_timeout / 1000),

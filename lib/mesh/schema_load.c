@@ -150,9 +150,8 @@ static const struct sn_conf_field session_fields[] = {
 	 .min = 1,
 	 .max = SN_PERSIST_NAME_MAX,
 	 AT(sn_raw_session, name),
-	 .def = "sennit-session",
 	 .check = sn_schema__check_token,
-	 .help = "of the cookie or header"},
+	 .help = "absent: the cookie sennit-session, the header x-sennit-session"},
 	{.key = "type",
 	 .type = SN_CONF_ENUM,
 	 .names = session_types,
@@ -181,7 +180,8 @@ static void check_session(struct sn_conf_ctx *ctx, const struct sn_val *v, void 
 {
 	const struct sn_raw_session *s = value;
 
-	if (s->type == SN_PERSIST_HEADER && sn_hdr_lookup(sn_slice_cstr(s->name)) != SN_HDR_OTHER)
+	if (s->type == SN_PERSIST_HEADER && s->name &&
+	    sn_hdr_lookup(sn_slice_cstr(s->name)) != SN_HDR_OTHER)
 		sn_conf_error(ctx, v, "the header \"%.80s\" has a meaning of its own", s->name);
 	if (s->cookie.permanent && !s->absolute_timeout)
 		sn_conf_error(ctx, v, "lifetimeType: Permanent needs an absoluteTimeout");
