@@ -409,7 +409,7 @@ static const struct sn_conf_field timeouts_fields[] = {
 	 .max = HOURS(24),
 	 AT(sn_config_timeouts, stream),
 	 .def = "0s",
-	 .help = "nothing moves on a response or tunnel that has begun; 0s: none"},
+	 .help = "nothing moves on a response, tunnel or gRPC call that has begun; 0s: none"},
 	{.key = "opaqueIdle",
 	 .type = SN_CONF_DURATION,
 	 .max = HOURS(24),

@@ -86,7 +86,8 @@ static size_t held(const struct sn_exchange *x)
 
 /* The client may have gone while its request is under way: its end of stream ends the exchange, as
  * with every common proxy, and requests that it sent behind this one go with it. Not before the
- * request's body was read, which may be whole in front of that end. (A reset is seen at once:
+ * request's body was read, which may be whole in front of that end; but while the request waits for
+ * its turn nobody reads its body, and what there is of it may be here. (A reset is seen at once:
  * sn_conn_event.) */
 static bool client_gone(struct sn_conn *c)
 {
@@ -94,8 +95,11 @@ static bool client_gone(struct sn_conn *c)
 
 	if (x && x->filtered && sn_timer_is_set(&x->filtered->delay))
 		return c->d.end_signalled; /* whatever it sent first: nobody reads it for now */
-	return x && !x->tunnel && (x->req_done || x->req.framing == SN_FRAMING_NONE) &&
-	       c->d.end_signalled && sn_stream_is_stale(&c->d);
+	if (!x || x->tunnel || !c->d.end_signalled || !sn_stream_is_stale(&c->d))
+		return false;
+	return x->req_done || x->req.framing == SN_FRAMING_NONE ||
+	       (!x->up && x->req_body.framing == SN_FRAMING_LENGTH &&
+		sn_input_slice(&c->in).n - held(x) <= x->req_body.left);
 }
 
 /* The exchange is over: on to the next request, or the end. */

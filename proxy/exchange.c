@@ -52,7 +52,7 @@ void sn_exchange_stalled(struct sn_exchange *x)
 	bool slow_sender = !x->req_done && !x->resp_started && !x->grpc && x->req_sent && x->up &&
 			   !x->up->full(x);
 
-	if (stream && quiet_ms >= stream && (x->resp_started || x->grpc)) {
+	if (stream && quiet_ms >= stream && (x->resp_started || (x->grpc && x->req_sent))) {
 		x->reset_code = SN_H2_CANCEL;
 		sn_exchange_refuse(x, 504, SN_REFUSE_TIMEOUT,
 				   "nothing moved on a stream in timeouts.stream");
@@ -94,8 +94,7 @@ struct sn_exchange *sn_exchange_new(struct sn_worker *w, struct sn_conn *c,
 		}
 		old_cap = cap;
 	}
-	/* everything in front of the upstream's state, which its side sets up */
-	memset(x, 0, offsetof(struct sn_exchange, u1));
+	memset(x, 0, offsetof(struct sn_exchange, turn));
 	x->storage = storage;
 	x->storage_cap = old_cap;
 	x->w = w;
@@ -163,9 +162,12 @@ void sn_exchange_drop(struct sn_exchange *x, unsigned status)
 				  sn_loop_now_ns(w->loop) - x->start_ns);
 	sn_loop_timer_cancel(w->loop, &x->deadline);
 	sn_tries_end(x);
-	sn_buf_done(&x->early);
-	sn_buf_done(&x->early_trailers);
-	sn_buf_done(&x->hop_names);
+	if (x->early.data)
+		sn_buf_done(&x->early);
+	if (x->early_trailers.data)
+		sn_buf_done(&x->early_trailers);
+	if (x->hop_names.data)
+		sn_buf_done(&x->hop_names);
 	sn_replay_done(&x->replay);
 	if (x->filtered)
 		sn_filter_done(x);
@@ -243,7 +245,7 @@ static void take_grpc_timeout(struct sn_exchange *x)
 
 	if (!h || sn_grpc_timeout_ns(h->value, &x->grpc_timeout_ns))
 		return;
-	x->expired = x->grpc_timeout_ns == 0;
+	x->expired |= x->grpc_timeout_ns == 0;
 	sn_exchange_set_deadline(x,
 				 x->grpc_timeout_ns < 1000000 ? 1 : x->grpc_timeout_ns / 1000000);
 }
@@ -508,7 +510,8 @@ int sn_exchange_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 		if (!x->tunnel && !sn_tries_accept(x, resp))
 			return -SN_ECONN;
 		x->resp_started = true;
-		sn_session_tell(x, &resp->headers, session);
+		if (x->svc && x->svc->policy.persist)
+			sn_session_tell(x, &resp->headers, session);
 	}
 	settle_mesh_headers(x, &resp->headers);
 	if (x->rule && x->rule->filters && x->resp_started &&

@@ -146,34 +146,27 @@ struct sn_exchange {
 	struct sn_cluster *cluster;
 	struct sn_endpoint *endpoint;
 	struct sn_peer *peer;
-	bool mesh;		   /* the endpoint is a peer proxy */
-	struct sn_session session; /* that it belongs to */
-	bool in_session;
+	bool mesh;	 /* the endpoint is a peer proxy */
+	bool in_session; /* see `session` */
 	/* tries */
 	struct sn_gate *gate; /* of the backend, while it waits there or is counted as in flight */
-	struct sn_list turn;  /* of those that wait */
 	bool admitted;
 	enum sn_phase phase;
-	struct sn_timer phase_timer; /* ends the phase: the wait, the backoff, the try */
 	unsigned tries;
 	bool no_retry_upstream; /* a proxy behind us has said that it is not to be repeated */
+	bool fresh;		/* the last try broke: not on a connection that was idle */
 	bool gave_up; /* a failure that would have been repeated is not: so nobody should */
 	const struct sn_endpoint *tried[SN_TRIED_MAX]; /* only to be compared */
 	unsigned n_tried;
 	uint32_t retry_after_ms; /* what the last answer asks for; 0: nothing */
 	uint32_t come_back_s;	 /* what an answer of ours asks for; 0: nothing */
 	/* the request's body */
-	struct sn_h1_body req_body; /* HTTP/1 client: how it is framed */
-	struct sn_buf hop_names;    /* ... and which trailers it keeps to itself */
-	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
-	struct sn_buf early_trailers; /* ... as lines */
-	bool early_end;
-	size_t owed;		 /* HTTP/2 client: payload that came and is not consumed yet */
-	struct sn_replay replay; /* what another try needs */
-	bool head_taken;	 /* HTTP/1 client: it is no longer at the front of its buffer */
-	size_t passing; /* ... octets behind it that are read as body and still in the buffer */
-	bool req_sent;	/* the upstream has (part of) the request */
-	bool req_done;	/* all of the request was handed on */
+	bool early_end;	 /* HTTP/2 client: it came before there was an upstream */
+	size_t owed;	 /* HTTP/2 client: payload that came and is not consumed yet */
+	bool head_taken; /* HTTP/1 client: it is no longer at the front of its buffer */
+	size_t passing;	 /* ... octets behind it that are read as body and still in the buffer */
+	bool req_sent;	 /* the upstream has (part of) the request */
+	bool req_done;	 /* all of the request was handed on */
 	/* the response */
 	bool resp_seen;	   /* a byte of it has come */
 	bool resp_started; /* its final head was put */
@@ -188,8 +181,18 @@ struct sn_exchange {
 	uint64_t start_ns, try_ns;
 	uint64_t progress_ms;	  /* looked at when that is w->progress_ms ago (HTTP/2 client) */
 	uint64_t grpc_timeout_ns; /* as the client said; 0: it did not */
-	char grpc_timeout[12];	  /* as it is passed on */
-	struct sn_timer deadline; /* of the whole request */
+	/* From here on nothing is cleared for the next request (sn_exchange_new): what has a
+	 * function to set it up, or is read only behind what says that it is there. */
+	struct sn_list turn;	     /* of those that wait */
+	struct sn_timer phase_timer; /* ends the phase: the wait, the backoff, the try */
+	struct sn_timer deadline;    /* of the whole request */
+	struct sn_buf early; /* HTTP/2 client: payload that came before there was an upstream */
+	struct sn_buf early_trailers; /* ... as lines */
+	struct sn_replay replay;      /* what another try needs */
+	struct sn_h1_body req_body;   /* HTTP/1 client: how it is framed */
+	struct sn_buf hop_names;      /* ... and which trailers it keeps to itself */
+	struct sn_session session;    /* that it belongs to, if in_session */
+	char grpc_timeout[12];	      /* as it is passed on */
 	union {
 		struct sn_up_h1_state u1;
 		struct sn_up_h2_state u2;
@@ -264,9 +267,19 @@ void sn_tries_next(struct sn_exchange *x);
 /* A try failed. @unprocessed: nobody has acted on it. Another one follows, never from inside this
  * call, if that is safe and the policy and the budget allow it; else it is refused with @status. */
 SN_COLD void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
-				    enum sn_refusal_reason reason, const char *detail);
-/* A final head has come. False: another try follows instead, and this one is over. */
-bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp);
+			    enum sn_refusal_reason reason, const char *detail);
+/* A final head has come that is a failure, or whose time is of interest. False: another try
+ * follows instead, and this one is over. */
+bool sn_tries_judge(struct sn_exchange *x, const struct sn_response *resp);
+/* A final head has come: as sn_tries_judge(), which most need not ask. */
+static inline bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp)
+{
+	bool good = x->status < 400 && x->grpc_status <= 0;
+	bool sampled = x->gate && x->gate->admission.concurrency;
+	bool probed = x->endpoint && x->endpoint->breaker.state != SN_BREAKER_CLOSED;
+
+	return (good && !sampled && !probed) || sn_tries_judge(x, resp);
+}
 /* Must what is handed on of the request's body be kept for another try? */
 bool sn_tries_keep(const struct sn_exchange *x);
 /* The try is over: releases its upstream, and tells the balancer and the gate. */

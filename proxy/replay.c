@@ -11,16 +11,23 @@ void sn_replay_init(struct sn_replay *r)
 	sn_buf_init(&r->body, 0);
 }
 
+/* Most requests have nothing to keep. */
+static void give_up(struct sn_buf *b)
+{
+	if (b->data)
+		sn_buf_done(b);
+}
+
 void sn_replay_done(struct sn_replay *r)
 {
-	sn_buf_done(&r->head);
-	sn_buf_done(&r->body);
+	give_up(&r->head);
+	give_up(&r->body);
 }
 
 void sn_replay_lose(struct sn_replay *r)
 {
 	r->lost = true;
-	sn_buf_done(&r->body);
+	give_up(&r->body);
 }
 
 void sn_replay_keep(struct sn_replay *r, const struct iovec *iov, int n_iov, size_t limit_bytes)

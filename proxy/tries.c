@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "mesh/grpc.h"
 #include "mesh/retry.h"
 #include "proxy/exchange.h"
 
@@ -80,7 +81,8 @@ void sn_tries_begin(struct sn_exchange *x)
 		sn_exchange_set_deadline(x, x->rule->request_timeout_ms);
 	if (!within_rate(x))
 		return;
-	sn_session_read(x);
+	if (x->svc && x->svc->policy.persist)
+		sn_session_read(x);
 	g = sn_choose_gate(x);
 	if (!g)
 		sn_exchange_refuse(x, 503, SN_REFUSE_OVERLOAD, "out of memory");
@@ -93,7 +95,8 @@ void sn_tries_next(struct sn_exchange *x)
 	x->tries++;
 	x->phase = SN_PHASE_TRYING;
 	x->try_ns = sn_loop_now_ns(x->w->loop);
-	sn_loop_timer_cancel(x->w->loop, &x->phase_timer);
+	if (sn_timer_is_set(&x->phase_timer))
+		sn_loop_timer_cancel(x->w->loop, &x->phase_timer);
 	if (!sn_choose_endpoint(x))
 		return;
 	if (x->rule && x->rule->try_timeout_ms)
@@ -103,7 +106,8 @@ void sn_tries_next(struct sn_exchange *x)
 
 void sn_tries_end(struct sn_exchange *x)
 {
-	sn_loop_timer_cancel(x->w->loop, &x->phase_timer);
+	if (sn_timer_is_set(&x->phase_timer))
+		sn_loop_timer_cancel(x->w->loop, &x->phase_timer);
 	if (x->tries > 1 && x->stats && x->resp_started)
 		x->stats->retried_well += x->status < 500 && x->grpc_status <= 0;
 	sn_gate_leave(x);
@@ -148,7 +152,7 @@ void sn_tries_let_go(struct sn_exchange *x, bool complete, enum sn_outcome_kind 
 		x->endpoint = NULL;
 		sn_balance_done(x->cluster->balance, e, &r, now);
 	}
-	if (x->gate && kind == SN_OUTCOME_TIMEOUT)
+	if (x->gate && up && kind == SN_OUTCOME_TIMEOUT)
 		sn_gate_sample(x->gate, now - x->try_ns, true, now);
 }
 
@@ -196,8 +200,9 @@ static bool may_again(struct sn_exchange *x, enum sn_outcome_kind kind, uint64_t
 	return d.reason == SN_RETRY_YES;
 }
 
-static void again(struct sn_exchange *x, uint64_t delay_ms)
+static void again(struct sn_exchange *x, enum sn_outcome_kind kind, uint64_t delay_ms)
 {
+	x->fresh = kind != SN_OUTCOME_ANSWERED;
 	x->req_sent = x->req_done = false;
 	x->resp_seen = false;
 	x->reset_code = 0;
@@ -219,7 +224,7 @@ static void failed(struct sn_exchange *x, enum sn_outcome_kind kind, unsigned st
 		return;
 	}
 	sn_tries_let_go(x, false, kind);
-	again(x, delay_ms);
+	again(x, kind, delay_ms);
 }
 
 void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
@@ -277,26 +282,33 @@ static void read_retry_after(struct sn_exchange *x, const struct sn_response *re
 	x->no_retry_upstream = h && sn_slice_ieq(h->value, SN_SLICE("no"));
 }
 
-bool sn_tries_accept(struct sn_exchange *x, const struct sn_response *resp)
+/* What an answer says about how much the service bears: that it was turned away counts, other
+ * failures come at their own pace. */
+static void sample_answer(struct sn_exchange *x, enum sn_class class, uint64_t now_ns)
+{
+	bool dropped = class == SN_CLASS_OVERLOAD || x->status == 503 || x->grpc_status == 14;
+
+	if (dropped || class != SN_CLASS_FAILURE)
+		sn_gate_sample(x->gate, now_ns - x->try_ns, dropped, now_ns);
+}
+
+bool sn_tries_judge(struct sn_exchange *x, const struct sn_response *resp)
 {
 	struct sn_outcome o = outcome(x, SN_OUTCOME_ANSWERED);
 	uint64_t now = sn_loop_now_ns(x->w->loop), delay_ms;
-	enum sn_class class = SN_CLASS_SUCCESS;
 
-	if (x->status >= 400 || x->grpc_status > 0) {
-		class = sn_classify(&o);
-		read_retry_after(x, resp);
-	}
-	if (x->endpoint && class == SN_CLASS_SUCCESS &&
+	if (x->endpoint && sn_classify(&o) == SN_CLASS_SUCCESS &&
 	    sn_breaker_is_ejected(&x->endpoint->breaker))
 		sn_balance_is_well(x->cluster->balance, x->endpoint, now - x->try_ns, now);
-	if (x->gate && x->gate->admission.concurrency)
-		sn_gate_sample(x->gate, now - x->try_ns, class == SN_CLASS_OVERLOAD, now);
-	if ((x->status < 400 && x->grpc_status <= 0) ||
-	    !may_again(x, SN_OUTCOME_ANSWERED, &delay_ms))
+	if (x->gate)
+		sample_answer(x, sn_classify(&o), now);
+	if (x->status < 400 && x->grpc_status <= 0)
+		return true;
+	read_retry_after(x, resp);
+	if (!may_again(x, SN_OUTCOME_ANSWERED, &delay_ms))
 		return true;
 	sn_tries_let_go(x, false, SN_OUTCOME_ANSWERED);
-	again(x, delay_ms);
+	again(x, SN_OUTCOME_ANSWERED, delay_ms);
 	return false;
 }
 

@@ -101,7 +101,7 @@ static void up_start(struct sn_exchange *x)
 	sn_outq_init(&u->out, 4u << 20);
 	u->waiter.ready = on_ready;
 	u->pool = sn_peer_h1(x->peer);
-	rc = u->pool ? sn_pool_get(u->pool, x->tries > 1, &u->waiter, &conn) : -SN_ENOMEM;
+	rc = u->pool ? sn_pool_get(u->pool, x->fresh, &u->waiter, &conn) : -SN_ENOMEM;
 	if (rc == 0)
 		connected(x, conn);
 	else if (rc == -SN_EAGAIN)
@@ -230,9 +230,9 @@ static void upstream_ended(struct sn_exchange *x, bool clean)
 	else if (x->resp_started && clean && sn_h1_body_eof(&x->u1.body) == 0)
 		sn_exchange_response_end(x, NULL, sn_slice("", 0), true);
 	else
-		sn_exchange_refuse(x, 502, SN_REFUSE_UPSTREAM,
-				   x->resp_started ? "the response was cut short"
-						   : "the response's head was cut short");
+		sn_exchange_try_failed(x, false, 502, SN_REFUSE_UPSTREAM,
+				       x->resp_started ? "the response was cut short"
+						       : "the response's head was cut short");
 }
 
 /* True when a head was taken off the input; false: more must come, or the exchange has ended. */

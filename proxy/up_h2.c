@@ -140,7 +140,8 @@ static void up_release(struct sn_exchange *x, bool complete)
 	s->user = NULL;
 	if (u->owed)
 		sn_h2_consume(s, u->owed);
-	if (!complete || !s->local_ended || !s->remote_ended)
+	/* One that has ended on both sides closes by itself, whatever became of its answer. */
+	if (!s->local_ended || !s->remote_ended)
 		sn_h2_reset(s, complete ? SN_H2_NO_ERROR : SN_H2_CANCEL);
 	sn_h2pool_kick(s->h2);
 }

@@ -44,7 +44,7 @@ uint32_t sn_admission_room(const struct sn_admission *a)
 uint32_t sn_admission_leave(struct sn_admission *a)
 {
 	a->in_flight--;
-	return sn_admission_room(a);
+	return a->pending ? sn_admission_room(a) : 0;
 }
 
 void sn_admission_give_up(struct sn_admission *a)
