@@ -39,6 +39,25 @@ def start_proxy(tmp_path):
 
 
 @pytest.fixture
+def start_clean(start_proxy):
+    """As start_proxy; the test fails when a request is left at a gate, or a connection or descriptor behind."""
+    started = []
+
+    def start(*args, **kwargs):
+        proxy = start_proxy(*args, **kwargs)
+        started.append((proxy, proxy.fds()))
+        return proxy
+
+    yield start
+    for proxy, fds in started:
+        if not proxy.alive():
+            continue  # the test has ended it
+        for gauge in "sennit_requests_in_flight", "sennit_requests_pending":
+            harness.wait_for(lambda p=proxy, g=gauge: p.metric(g) == 0, f"no {gauge}")
+        proxy.at_rest(fds)
+
+
+@pytest.fixture
 def web(start_proxy, origin):
     """A proxy whose service `web` is the fixture `origin`."""
     return start_proxy([harness.service("web", [origin.address])])

@@ -6,6 +6,8 @@ CLIENT: `ex = client.open("POST", "/x", length=None | n | "chunked")`, then ex.s
 ex.head() -> Response, ex.read(n), ex.rest(), ex.trailers, ex.abort(). ORIGIN: a script gets `ex` with
 .method .target .authority .headers .version, ex.read, ex.rest, ex.interim, ex.respond, ex.send, ex.finish,
 ex.abort(), ex.aborted(). A side that was cut raises harness.Closed."""
+import threading
+
 import pytest
 
 import harness
@@ -228,6 +230,30 @@ def connect(kind, port, **kwargs):
     return (H1Side if kind == "h1" else H2Side)(port, **kwargs)
 
 
+def ask(kind, port, method="GET", path="/", host="web", headers=(), body=None):
+    """A whole exchange on a connection of its own; the response has .body and .trailers."""
+    with connect(kind, port) as c:
+        ex = c.open(method, path, host, headers, None if body is None else len(body))
+        if body:
+            try:
+                ex.send(body)
+            except (harness.Closed, OSError):
+                pass  # an answer may have come first
+        r = ex.head()
+        r.body, r.trailers = ex.rest(), ex.trailers
+        return r
+
+
+GRPC = (("content-type", "application/grpc"), ("te", "trailers"))
+
+
+def call(port, path="/pkg.Service/Method", host="web", headers=(), body=b""):
+    """A gRPC call; the response has .grpc, its status, wherever that came."""
+    r = ask("h2", port, "POST", path, host, [*GRPC, *headers], body)
+    r.grpc = int(dict(r.trailers or r.headers).get("grpc-status", -1))
+    return r
+
+
 # --- origins
 
 
@@ -297,6 +323,40 @@ def serve(ex, status=200, headers=(), body=b"ok\n"):
     if ex.method != "HEAD":
         ex.send(body)
     ex.finish()
+
+
+def hang(ex):
+    """Says nothing; .given_up is set once the other side has lost its patience."""
+    ex.given_up = ex.aborted()
+
+
+def in_turn(*scripts):
+    """A script that plays each of these for one exchange and the last one for all that follow. Numbers are
+    statuses."""
+    left, lock = list(scripts), threading.Lock()
+
+    def play(ex):
+        with lock:
+            script = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(script, int):
+            serve(ex, script)
+        else:
+            script(ex)
+
+    return play
+
+
+def routed(kind, addresses, rule=(), name="web", policy=(), **more):
+    """A service of endpoints ("host:port", or maps) that speak @kind, taken in turn, behind one route with one
+    rule. Idle upstream connections go soon, so that descriptors can be counted."""
+    doc = harness.service(name, [], **more)
+    doc["ports"][0]["protocol"] = "http" if kind == "h1" else "http2"
+    doc["endpoints"]["static"] = [a if isinstance(a, dict) else {"address": a} for a in addresses]
+    doc["routes"] = [{"name": "route", "rules": [
+        {"name": "rule", "backendRefs": [{"name": name, "port": 80}], **dict(rule)}]}]
+    doc["policy"] = {"loadBalancing": {"algorithm": "RoundRobin"}, **dict(policy)}
+    doc["policy"]["connections"] = {"idleTimeout": "300ms", **doc["policy"].get("connections", {})}
+    return doc
 
 
 class Recording:

@@ -25,6 +25,61 @@ def run(*args, **kwargs):
 
 # --- refusals: (document, what is said behind "FILE:")
 HEAD = "version: 1\n"
+# A rule's key, or a policy's, with a value that is none; where and what.
+RULE = HEAD + """services:
+- name: a
+  routes:
+  - name: r
+    rules:
+    - %s: %s
+"""
+POLICY = HEAD + """services:
+- name: a
+  policy:
+    %s: %s
+"""
+RULES = [
+    ("retry", "{codes: [200]}", r"7:23: .*rules\[0\].retry.codes\[0\].*400.*599"),
+    ("retry", "{codes: [600]}", "7:23: .*codes"),
+    ("retry", "{codes: 503}", "7:22: .*codes.*list"),
+    ("retry", "{grpc: [OK]}", r"7:22: .*grpc\[0\].*UNAVAILABLE"),
+    ("retry", "{grpc: [UNAVAILIBLE]}", '7:22: .*did you mean "UNAVAILABLE"'),
+    ("retry", "{attempts: 11}", "7:25: .*attempts.*10"),
+    ("retry", "{attempts: -1}", "7:25: .*attempts"),
+    ("retry", "{backoff: 0s}", "7:24: .*backoff"),
+    ("retry", "{backoff: 61s}", "7:24: .*backoff"),
+    ("retry", "{attempt: 1}", '7:15: .*did you mean "attempts"'),
+    ("timeouts", "{backendRequest: 1}", "7:34: .*timeouts.backendRequest"),
+    ("rateLimit", "{burst: 1}", "7:18: .*requestsPerSecond"),
+    ("rateLimit", "{requestsPerSecond: 0}", "7:38: .*rateLimit.requestsPerSecond"),
+    ("rateLimit", "{requestsPerSecond: 0.5}", "7:38: .*rateLimit.requestsPerSecond"),
+    ("rateLimit", "{requestsPerSecond: 1, burst: 0}", "7:48: .*rateLimit.burst"),
+    ("rateLimit", "{requestsPerSecond: 1, per: Client}", "7:46: .*per.*Rule.*Identity.*Header"),
+    ("rateLimit", "{requestsPerSecond: 1, per: Header}", '7:18: .*"header"'),
+    ("rateLimit", "{requestsPerSecond: 1, header: x-a}", '7:18: .*"header"'),
+    ("rateLimit", "{requestsPerSecond: 1, per: Header, header: 'x a'}", "7:62: .*header"),
+]
+POLICIES = [
+    ("connections", "{requests: -1}", "5:29: .*connections.requests"),
+    ("connections", "{pending: many}", "5:28: .*connections.pending"),
+    ("connections", "{pendingTimeout: 0s}", "5:35: .*connections.pendingTimeout"),
+    ("retryBudget", "{percent: 101}", "5:28: .*retryBudget.percent.*100"),
+    ("retryBudget", "{minPerSecond: -1}", "5:33: .*retryBudget.minPerSecond"),
+    ("retryBudget", "{interval: 100ms}", "5:29: .*retryBudget.interval"),
+    ("rateLimit", "{requestsPerSecond: 1, per: Identity}", '5:39: .*"per"'),
+    ("adaptiveConcurrency", "{mode: Auto}", "5:33: .*adaptiveConcurrency.mode.*On.*Off"),
+    ("adaptiveConcurrency", "{min: 0}", "5:32: .*adaptiveConcurrency.min"),
+    ("adaptiveConcurrency", "{min: 9, max: 8}", "5:26: .*min is more than max"),
+    ("sessionPersistence", "{sessionName: 'a b'}", "5:39: .*sessionPersistence.sessionName"),
+    ("sessionPersistence", "{sessionName: ''}", "5:39: .*sessionPersistence.sessionName"),
+    ("sessionPersistence", "{type: Header, sessionName: Host}", '5:25: .*"Host" has a meaning'),
+    ("sessionPersistence", "{type: Header, sessionName: sennit-x}", '5:25: .*"sennit-x" has a meaning'),
+    ("sessionPersistence", "{type: Query}", "5:32: .*type.*Cookie.*Header"),
+    ("sessionPersistence", "{idleTimeout: 1500ms}", "5:25: .*whole seconds"),
+    ("sessionPersistence", "{absoluteTimeout: 1}", "5:43: .*absoluteTimeout"),
+    ("sessionPersistence", "{cookieConfig: {lifetimeType: Permanent}}", "5:25: .*absoluteTimeout"),
+    ("sessionPersistence", "{cookieConfig: {lifetimeType: Forever}}", "5:55: .*lifetimeType"),
+]
 BAD = {
     "unknown key": (HEAD + "lisseners: []\n", '2:1: .*"lisseners".*did you mean "listeners"'),
     "unknown key below": (HEAD + "limits: {headerByte: 1KiB}\n", '2:10: limits.*did you mean "headerBytes"'),
@@ -91,6 +146,12 @@ BAD = {
                                       r"2:35: resolver.servers\[1\]: .*dns.test"),
     "a resolver without port": (HEAD + "resolver: {servers: [\"127.0.0.1:0\"]}\n", r"2:22: resolver.servers\[0\]"),
     "no time for a resolver": (HEAD + "resolver: {timeout: 0s}\n", "2:21: resolver.timeout"),
+    "no such file of endpoints": (HEAD + "services:\n- {name: a, endpoints: {file: /nonexistent/e}}\n",
+                                  "3:31: .*/nonexistent/e"),
+    **{f"{key}: {value}": (RULE % (key, value), said) for key, value, said in RULES},
+    **{f"policy.{key}: {value}": (POLICY % (key, value), said) for key, value, said in POLICIES},
+    "requests of the process": (HEAD + "limits: {requests: -1}\n", "2:20: limits.requests"),
+    "time of a stream": (HEAD + "timeouts: {stream: soon}\n", "2:20: timeouts.stream"),
     "not a map": ("- 1\n", "1:1: .*map"),
     "a scalar": ("version\n", "1:1: "),
     "a tag": (HEAD + "revision: !!str 1\n", "2:11: .*tag"),
