@@ -1,20 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference says what the programs say."""
+"""The reference says what the programs say; the CRDs have the keys that they have."""
 import pathlib
 import re
 import subprocess
+
+import yaml
 
 from running import BIN, Origin, Proxy, answer, fixed_answers
 from test_operator_kube import api, fill, start  # noqa: F401 (fixtures)
 from test_webhook import hook  # noqa: F401
 
-DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs/reference"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs/reference"
+OF_RESOURCES = {"group", "kind", "namespace"}  # of a reference; the document has names only
+
+
+def defaults():
+    return subprocess.run([str(BIN / "sennit-proxy"), "--print-defaults"], check=True, capture_output=True, text=True).stdout
 
 
 def test_every_key_with_its_default_is_in_the_reference():
-    said = subprocess.run([str(BIN / "sennit-proxy"), "--print-defaults"], check=True, capture_output=True, text=True).stdout
     block = re.search(r"```yaml\n(.*?)```", (DOCS / "configuration.md").read_text(), re.S)[1]
-    assert block == said
+    assert block == defaults()
+
+
+def crd(name):
+    versions = yaml.safe_load((ROOT / "crds" / f"{name}.yaml").read_text())["spec"]["versions"]
+    return versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+
+
+def same_keys(where, schema, value):
+    """@schema has the keys that the document's @value has; a default that both give is the same."""
+    schema = schema.get("items", schema)
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if not isinstance(value, dict):
+        assert "properties" not in schema, where
+        assert value is None or schema.get("default", value) == value, where
+        return
+    assert schema["properties"].keys() - OF_RESOURCES == value.keys(), where
+    for key, member in value.items():
+        same_keys(f"{where}.{key}", schema["properties"][key], member)
+
+
+def test_resources_have_the_keys_of_the_document():
+    service = yaml.safe_load(defaults())["services"][0]
+    policy = crd("backendpolicies")
+    del policy["targetRefs"]
+    same_keys("BackendPolicy", {"properties": policy}, service["policy"])
+    same_keys("MeshRoute", crd("meshroutes")["rules"], service["routes"][0]["rules"])
 
 
 def families(text):

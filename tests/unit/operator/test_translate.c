@@ -220,6 +220,39 @@ static void test_matches_are_kept_as_they_are(void **state)
 	sn_index_free(idx);
 }
 
+static void has_all(const char *text, const char *const *keys, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!strstr(text, keys[i]))
+			fail_msg("no %s in\n%s", keys[i], text);
+}
+
+static void test_what_a_rule_carries(void **state)
+{
+	static const char *const keys[] = {"request: 2s",    "backendRequest: 500ms", "- 502",
+					   "- 599",	     "- UNAVAILABLE",	      "attempts: 3",
+					   "backoff: 40ms",  "per: Header",	      "burst: 20",
+					   "header: x-user", "requestsPerSecond: 100"};
+	struct sn_index *idx = sn_index_new();
+	struct sn_condition c;
+
+	(void)state;
+	apply(idx, SERVICE("web", "10.0.0.1"));
+	apply(idx,
+	      RULE("r", "{timeouts: {request: 2s, backendRequest: 500ms}, "
+			"retry: {codes: [502, 599], grpc: [UNAVAILABLE], attempts: 3, "
+			"backoff: 40ms}, rateLimit: {requestsPerSecond: 100, burst: 20, "
+			"per: Header, header: x-user}, backendRefs: [{name: web, port: 80}]}"));
+	c = condition(idx, "demo", "r", "Accepted");
+	assert_true(c.status);
+	assert_string_equal(c.reason, "Accepted");
+	assert_null(strstr(c.message, "ignored"));
+	has_all(translate(idx, "demo"), keys, SN_ARRAY_LEN(keys));
+	sn_index_free(idx);
+}
+
 static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 {
 	static const struct {
@@ -262,6 +295,28 @@ static void test_a_route_that_cannot_be_expressed_spoils_nothing(void **state)
 		{RULE("bad", "{timeouts: {request: 1s, backendRequest: 2s}}"),
 		 "longer than request"},
 		{RULE("bad", "{retry: {codes: [200]}}"), "spec.rules[0].retry.codes[0]"},
+		{RULE("bad", "{timeouts: {backendRequest: 25h}}"),
+		 "spec.rules[0].timeouts.backendRequest"},
+		{RULE("bad", "{timeouts: {perTry: 1s}}"), "spec.rules[0].timeouts: unknown key"},
+		{RULE("bad", "{retry: {codes: [502, 600]}}"), "spec.rules[0].retry.codes[1]"},
+		{RULE("bad", "{retry: {grpc: [OK]}}"), "spec.rules[0].retry.grpc[0]"},
+		{RULE("bad", "{retry: {attempts: 11}}"), "spec.rules[0].retry.attempts"},
+		{RULE("bad", "{retry: {backoff: 0s}}"), "spec.rules[0].retry.backoff"},
+		{RULE("bad", "{retry: {perTryTimeout: 1s}}"), "spec.rules[0].retry: unknown key"},
+		{RULE("bad", "{retry: true}"), "spec.rules[0].retry"},
+		{RULE("bad", "{rateLimit: {burst: 5}}"), "spec.rules[0].rateLimit: "},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 0}}"),
+		 "spec.rules[0].rateLimit.requestsPerSecond"},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 1, burst: 0}}"),
+		 "spec.rules[0].rateLimit.burst"},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 1, per: Client}}"),
+		 "spec.rules[0].rateLimit.per"},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 1, per: Header}}"),
+		 "spec.rules[0].rateLimit: \"header\" goes with"},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 1, header: x-a}}"),
+		 "spec.rules[0].rateLimit: \"header\" goes with"},
+		{RULE("bad", "{rateLimit: {requestsPerSecond: 1, per: Header, header: 'x a'}}"),
+		 "spec.rules[0].rateLimit.header"},
 		{RULE("bad", "{backendRefs: [{name: web, port: http}]}"), "backendRefs[0].port"},
 		{RULE("bad", "{backendRefs: [{name: web, port: 80, weight: -1}]}"), "weight"},
 		{RULE("bad",
@@ -416,30 +471,117 @@ static void test_one_policy_holds_and_the_others_are_told(void **state)
 
 static void test_what_a_policy_carries(void **state)
 {
-	static const char *const keys[] = {
-		"slowStart: 30s", "type: Cookie", "name: sid", "consecutiveFailures: 3",
-		"percent: 90",	  "panic: true",  "mode: ",    "max: 5"};
+	static const char *const keys[] = {"slowStart: 30s",
+					   "type: Cookie",
+					   "name: sid",
+					   "consecutiveFailures: 3",
+					   "percent: 90",
+					   "interval: 7s",
+					   "minRequests: 9",
+					   "minPenalty: 2s",
+					   "maxPenalty: 3m",
+					   "maxEjectedPercent: 40",
+					   "panic: true",
+					   "locality:",
+					   "max: 5",
+					   "requests: 6",
+					   "pending: 8",
+					   "pendingTimeout: 2500ms",
+					   "idleTimeout: 11s",
+					   "percent: 12",
+					   "minPerSecond: 13",
+					   "interval: 14s",
+					   "requestsPerSecond: 15",
+					   "burst: 16",
+					   "min: 17",
+					   "max: 18",
+					   "sessionName: shop",
+					   "type: Header",
+					   "absoluteTimeout: 19h",
+					   "idleTimeout: 20m",
+					   "lifetimeType: Permanent"};
 	struct sn_index *idx = sn_index_new();
-	const char *text;
-	size_t i;
 
 	(void)state;
 	apply(idx, SERVICE("web", "10.0.0.1"));
-	apply(idx, POLICY("a", "2026-01-01T00:00:00Z",
-			  "loadBalancing: {algorithm: Maglev, slowStart: 30s, "
-			  "hashOn: {type: Cookie, name: sid}}, circuitBreaking: {"
-			  "consecutiveFailures: 3, successRate: {percent: 90}, panic: true}, "
-			  "locality: {mode: 'Off'}, connections: {max: 5}"));
+	apply(idx,
+	      POLICY("a", "2026-01-01T00:00:00Z",
+		     "loadBalancing: {algorithm: Maglev, slowStart: 30s, hashOn: {type: Cookie, "
+		     "name: sid}}, circuitBreaking: {mode: 'On', consecutiveFailures: 3, "
+		     "successRate: {percent: 90, interval: 7s, minRequests: 9}, minPenalty: 2s, "
+		     "maxPenalty: 3m, maxEjectedPercent: 40, panic: true}, locality: {mode: "
+		     "'Off'}, connections: {max: 5, requests: 6, pending: 8, pendingTimeout: "
+		     "2500ms, idleTimeout: 11s}, retryBudget: {percent: 12, minPerSecond: 13, "
+		     "interval: 14s}, rateLimit: {requestsPerSecond: 15, burst: 16}, "
+		     "adaptiveConcurrency: {mode: 'On', min: 17, max: 18}, sessionPersistence: "
+		     "{sessionName: shop, type: Header, absoluteTimeout: 19h, idleTimeout: 20m, "
+		     "cookieConfig: {lifetimeType: Permanent}}"));
 	assert_true(policy_condition(idx, "a").status);
-	text = translate(idx, "demo");
-	for (i = 0; i < SN_ARRAY_LEN(keys); i++)
-		if (!strstr(text, keys[i]))
-			fail_msg("no %s in\n%s", keys[i], text);
+	assert_null(strstr(policy_condition(idx, "a").message, "ignored"));
+	has_all(translate(idx, "demo"), keys, SN_ARRAY_LEN(keys));
 	apply(idx, POLICY("a", "2026-01-01T00:00:00Z",
-			  "circuitBreaking: {minPenalty: 2m, maxPenalty: 1m}"));
-	assert_string_equal(policy_condition(idx, "a").reason, "UnsupportedValue");
-	assert_non_null(strstr(policy_condition(idx, "a").message, "circuitBreaking"));
+			  "loadBalancing: {algorithm: Aperture, aperture: {minSize: 21}}"));
+	assert_true(policy_condition(idx, "a").status);
+	assert_non_null(strstr(translate(idx, "demo"), "minSize: 21"));
 	sn_index_free(idx);
+}
+
+static void test_policies_that_cannot_be_expressed_say_where(void **state)
+{
+	static const struct {
+		const char *rest, *says;
+	} rows[] = {
+		{"loadBalancing: {algorithm: Fastest}", "spec.loadBalancing.algorithm"},
+		{"loadBalancing: {algorithm: Maglev}", "hashOn"},
+		{"loadBalancing: {hashOn: {type: SourceAddress}}", "hashOn"},
+		{"loadBalancing: {algorithm: RingHash, hashOn: {type: Header, name: 'a b'}}",
+		 "not a valid name"},
+		{"loadBalancing: {aperture: {minSize: 5}}", "Aperture only"},
+		{"loadBalancing: {slowStart: 2h}", "spec.loadBalancing.slowStart"},
+		{"circuitBreaking: {minPenalty: 2m, maxPenalty: 1m}", "spec.circuitBreaking"},
+		{"circuitBreaking: {successRate: {minRequests: 5}}", "\"percent\" is missing"},
+		{"locality: {mode: 'On'}", "spec.locality.mode"},
+		{"connections: {max: 0}", "spec.connections.max"},
+		{"connections: {requests: -1}", "spec.connections.requests"},
+		{"connections: {pendingTimeout: 0s}", "spec.connections.pendingTimeout"},
+		{"connections: {idleTimeout: 1ms}", "spec.connections.idleTimeout"},
+		{"connections: {maxRequests: 1}", "spec.connections: unknown key"},
+		{"retryBudget: {percent: 101}", "spec.retryBudget.percent"},
+		{"retryBudget: {minPerSecond: 100001}", "spec.retryBudget.minPerSecond"},
+		{"retryBudget: {interval: 1ms}", "spec.retryBudget.interval"},
+		{"rateLimit: {burst: 5}", "\"requestsPerSecond\" is missing"},
+		{"rateLimit: {requestsPerSecond: 5, per: Identity}", "unknown key \"per\""},
+		{"adaptiveConcurrency: {mode: Auto}", "spec.adaptiveConcurrency.mode"},
+		{"adaptiveConcurrency: {min: 1001}", "spec.adaptiveConcurrency: min is more"},
+		{"sessionPersistence: {type: Query}", "spec.sessionPersistence.type"},
+		{"sessionPersistence: {sessionName: 'a b'}", "spec.sessionPersistence.sessionName"},
+		{"sessionPersistence: {type: Header, sessionName: Cookie}", "meaning of its own"},
+		{"sessionPersistence: {idleTimeout: 1500ms}", "whole seconds"},
+		{"sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}",
+		 "needs an absoluteTimeout"},
+	};
+	char text[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < SN_ARRAY_LEN(rows); i++) {
+		struct sn_index *idx = sn_index_new();
+		struct sn_condition c;
+
+		apply(idx, SERVICE("web", "10.0.0.1"));
+		snprintf(text, sizeof(text), POLICY("a", "2026-01-01T00:00:00Z", "%s"),
+			 rows[i].rest);
+		apply(idx, text);
+		apply(idx, POLICY("b", "2026-02-02T00:00:00Z", "locality: {mode: 'Off'}"));
+		c = policy_condition(idx, "a");
+		assert_false(c.status);
+		assert_string_equal(c.reason, "UnsupportedValue");
+		if (!strstr(c.message, rows[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", c.message, rows[i].says);
+		assert_true(policy_condition(idx, "b").status); /* the oldest that can be read */
+		assert_non_null(strstr(translate(idx, "demo"), "locality:"));
+		sn_index_free(idx);
+	}
 }
 
 static void test_long_names_and_many_ports(void **state)
@@ -529,7 +671,10 @@ int main(void)
 					  teardown),
 		cmocka_unit_test_teardown(test_one_policy_holds_and_the_others_are_told, teardown),
 		cmocka_unit_test_teardown(test_listed_instances_only_without_a_cluster, teardown),
+		cmocka_unit_test_teardown(test_what_a_rule_carries, teardown),
 		cmocka_unit_test_teardown(test_what_a_policy_carries, teardown),
+		cmocka_unit_test_teardown(test_policies_that_cannot_be_expressed_say_where,
+					  teardown),
 		cmocka_unit_test_teardown(test_long_names_and_many_ports, teardown),
 	};
 
