@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator on a directory: documents follow edits, broken files change nothing, proxies follow."""
+import pathlib
 import subprocess
 
 import pytest
@@ -88,6 +89,16 @@ def test_a_route_of_a_file_that_goes_is_gone(operator):
     wait_for(lambda: "canary" in document(operator), what="the route")
     (operator / "in/route.yaml").unlink()
     wait_for(lambda: "canary" not in document(operator), what="its end")
+
+
+def test_samples_are_accepted(operator):
+    for path in (pathlib.Path(__file__).resolve().parents[2] / "manifests/samples").glob("*.yaml"):
+        save(operator / "in" / path.name, path.read_text().replace("metadata: {name", "metadata: {namespace: demo, name"))
+    wait_for(lambda: all(part in document(operator) for part in ("weight: 10", "backoff: 25ms", "slowStart: 30s")), what="all of them")
+    check = subprocess.run([str(BIN / "sennit-proxy"), "--check", "--config", str(operator / "out/demo")],
+                           capture_output=True, text=True, timeout=10, check=False)
+    assert (check.returncode, check.stderr) == (0, "")
+    assert "=False" not in (operator / "log").read_text()
 
 
 BAD = """

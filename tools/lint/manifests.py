@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """CRDs and manifests: structural schemas with bounds, rules with messages, columns and names; rights
-without wildcards; nothing that kubectl apply -k would miss."""
+without wildcards; nothing that kubectl apply -k would miss; samples that fit the CRDs."""
 import pathlib
 import re
 import sys
@@ -11,6 +11,7 @@ import yaml
 NAMES = {"MeshRoute": "mroute", "BackendPolicy": "bpol", "AuthorizationPolicy": "authz", "MeshService": "msvc",
          "MeshConfig": "mcfg"}
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+PYTHON = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 findings = []
 
 
@@ -48,6 +49,38 @@ def schema(where, s):
             say(where, f"requires {key}, which is no property")
     if kind == "array":
         schema(where + "[]", s["items"])
+
+
+def fits(where, value, s):
+    """A sample's @value is one that the schema takes, as far as that can be said without its rules."""
+    if type(value) is not PYTHON[s["type"]]:
+        say(where, f"not of type {s['type']}")
+    elif "enum" in s and value not in s["enum"]:
+        say(where, f"{value!r} is none of {s['enum']}")
+    elif s["type"] == "string" and not (re.search(s.get("pattern", ""), value) and len(value) <= s.get("maxLength", len(value))):
+        say(where, f"{value!r} does not fit")
+    elif s["type"] == "integer" and not s["minimum"] <= value <= s["maximum"]:
+        say(where, f"{value} is out of bounds")
+    elif s["type"] == "array":
+        for i, item in enumerate(value):
+            fits(f"{where}[{i}]", item, s["items"])
+    elif "properties" in s:
+        for key in s.get("required", []):
+            if key not in value:
+                say(where, f"{key} is missing")
+        for key, member in value.items():
+            if key in s["properties"]:
+                fits(f"{where}.{key}", member, s["properties"][key])
+            else:
+                say(where, f"there is no {key}")
+
+
+def samples():
+    crds = [d for path in pathlib.Path("crds").glob("*.yaml") for d in load(path) if d["kind"] == "CustomResourceDefinition"]
+    schemas = {d["spec"]["names"]["kind"]: d["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for d in crds}
+    for path in sorted(pathlib.Path("manifests/samples").glob("*.yaml")):
+        for d in load(path):
+            fits(f"{path}: {d['kind']}", d, schemas[d["kind"]])
 
 
 def crd(path, d):
@@ -113,6 +146,7 @@ def main():
                 if d["apiVersion"].startswith("sennit.dev/"):
                     say(path, "a custom resource in the install set")
                 CHECKS.get(d["kind"], lambda *_: None)(path, d)
+    samples()
     for f in findings:
         print(f)
     return bool(findings)
