@@ -3,14 +3,6 @@
 #include "base/hash.h"
 #include "proxy/config_int.h"
 
-static struct sn_rate rate(const struct sn_raw_rate *raw)
-{
-	return (struct sn_rate){
-		.milli_per_second = (uint64_t)raw->per_second * 1000,
-		.burst = (uint32_t)(raw->burst ? raw->burst : raw->per_second),
-	};
-}
-
 static const struct sn_persist *session(struct build *b, const struct sn_raw_session *raw)
 {
 	/* headers that begin with sennit- are between proxies */
@@ -35,19 +27,6 @@ void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct 
 {
 	sn_schema_policy_values(raw, p);
 	p->hash_on.name = sn_config__keep(b, p->hash_on.name);
-	p->max_connections = (uint32_t)raw->connections.max;
-	p->max_requests = (uint32_t)raw->connections.requests;
-	p->max_pending = (uint32_t)raw->connections.pending;
-	p->pending_timeout_ms = raw->connections.pending_timeout;
-	p->idle_timeout_ms = raw->connections.idle_timeout;
-	p->budget.percent = (uint32_t)raw->budget.percent;
-	p->budget.min_per_second = (uint32_t)raw->budget.min_per_second;
-	p->budget.interval_ns = raw->budget.interval * 1000000;
-	p->adaptive = raw->adaptive.mode;
-	p->adaptive_min = (uint32_t)raw->adaptive.min;
-	p->adaptive_max = (uint32_t)raw->adaptive.max;
-	if (raw->rate)
-		p->rate = rate(raw->rate);
 	if (raw->session)
 		p->persist = session(b, raw->session);
 }
@@ -75,7 +54,7 @@ const struct sn_rate_limit *sn_config__rate_limit(struct build *b, const struct 
 
 	if (!l)
 		return NULL;
-	l->rate = rate(raw);
+	l->rate = sn_schema_rate(raw);
 	l->per = (enum sn_rate_per)raw->per;
 	l->header = sn_config__keep_slice(b, raw->header);
 	l->slot = b->snap->n_slots++;

@@ -267,7 +267,7 @@ void sn_tries_next(struct sn_exchange *x);
 /* A try failed. @unprocessed: nobody has acted on it. Another one follows, never from inside this
  * call, if that is safe and the policy and the budget allow it; else it is refused with @status. */
 SN_COLD void sn_exchange_try_failed(struct sn_exchange *x, bool unprocessed, unsigned status,
-			    enum sn_refusal_reason reason, const char *detail);
+				    enum sn_refusal_reason reason, const char *detail);
 /* A final head has come that is a failure, or whose time is of interest. False: another try
  * follows instead, and this one is over. */
 bool sn_tries_judge(struct sn_exchange *x, const struct sn_response *resp);

@@ -229,7 +229,9 @@ struct sn_raw_policy {
 /* Decodes into struct sn_raw_route, struct sn_raw_policy. */
 extern const struct sn_conf_object sn_schema_route;
 extern const struct sn_conf_object sn_schema_policy;
-/* What a decoded policy means. Strings stay where @raw's are. */
+/* What a decoded rate means. */
+struct sn_rate sn_schema_rate(const struct sn_raw_rate *raw);
+/* What a decoded policy means, but for its sessions. Strings stay where @raw's are. */
 void sn_schema_policy_values(const struct sn_raw_policy *raw, struct sn_policy *ret);
 
 #endif

@@ -280,33 +280,18 @@ static void check_abort(struct sn_conf_ctx *ctx, const struct sn_val *v, void *v
 		sn_conf_error(ctx, v, "abort: either statusCode or grpcStatus");
 }
 
-static const struct sn_conf_name grpc_statuses[] = {{"CANCELLED", 1},
-						    {"UNKNOWN", 2},
-						    {"INVALID_ARGUMENT", 3},
-						    {"DEADLINE_EXCEEDED", 4},
-						    {"NOT_FOUND", 5},
-						    {"ALREADY_EXISTS", 6},
-						    {"PERMISSION_DENIED", 7},
-						    {"RESOURCE_EXHAUSTED", 8},
-						    {"FAILED_PRECONDITION", 9},
-						    {"ABORTED", 10},
-						    {"OUT_OF_RANGE", 11},
-						    {"UNIMPLEMENTED", 12},
-						    {"INTERNAL", 13},
-						    {"UNAVAILABLE", 14},
-						    {"DATA_LOSS", 15},
-						    {"UNAUTHENTICATED", 16},
-						    {NULL, 0}};
-static const struct sn_conf_field abort_fields[] = {
-	PERCENT(sn_raw_abort),
-	{.key = "statusCode",
-	 .type = SN_CONF_INT,
-	 .min = 400,
-	 .max = 599,
-	 AT(sn_raw_abort, status),
-	 .help = "400 to 599"},
-	{.key = "grpcStatus", .type = SN_CONF_ENUM, .names = grpc_statuses, AT(sn_raw_abort, grpc)},
-	END};
+static const struct sn_conf_field abort_fields[] = {PERCENT(sn_raw_abort),
+						    {.key = "statusCode",
+						     .type = SN_CONF_INT,
+						     .min = 400,
+						     .max = 599,
+						     AT(sn_raw_abort, status),
+						     .help = "400 to 599"},
+						    {.key = "grpcStatus",
+						     .type = SN_CONF_ENUM,
+						     .names = sn_schema__grpc_statuses,
+						     AT(sn_raw_abort, grpc)},
+						    END};
 static const struct sn_conf_object abortion = {"abort", sizeof(struct sn_raw_abort), abort_fields,
 					       check_abort};
 

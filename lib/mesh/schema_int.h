@@ -15,6 +15,9 @@
 /* One filter of a rule: struct sn_raw_filter. */
 extern const struct sn_conf_field sn_schema__filter_item;
 
+/* gRPC statuses that are failures, by name. */
+extern const struct sn_conf_name sn_schema__grpc_statuses[];
+
 /* Of a rule: struct sn_raw_retry, struct sn_raw_rate. */
 extern const struct sn_conf_object sn_schema__retry;
 extern const struct sn_conf_object sn_schema__rule_rate;

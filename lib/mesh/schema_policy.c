@@ -275,6 +275,31 @@ static void breaker_values(const struct sn_raw_breaking *raw, struct sn_breaker_
 	ret->window_ns = raw->success_rate->interval * 1000000;
 }
 
+struct sn_rate sn_schema_rate(const struct sn_raw_rate *raw)
+{
+	return (struct sn_rate){
+		.milli_per_second = (uint64_t)raw->per_second * 1000,
+		.burst = (uint32_t)(raw->burst ? raw->burst : raw->per_second),
+	};
+}
+
+static void load_values(const struct sn_raw_policy *raw, struct sn_policy *ret)
+{
+	ret->max_connections = (uint32_t)raw->connections.max;
+	ret->max_requests = (uint32_t)raw->connections.requests;
+	ret->max_pending = (uint32_t)raw->connections.pending;
+	ret->pending_timeout_ms = raw->connections.pending_timeout;
+	ret->idle_timeout_ms = raw->connections.idle_timeout;
+	ret->budget.percent = (uint32_t)raw->budget.percent;
+	ret->budget.min_per_second = (uint32_t)raw->budget.min_per_second;
+	ret->budget.interval_ns = raw->budget.interval * 1000000;
+	ret->adaptive = raw->adaptive.mode;
+	ret->adaptive_min = (uint32_t)raw->adaptive.min;
+	ret->adaptive_max = (uint32_t)raw->adaptive.max;
+	if (raw->rate)
+		ret->rate = sn_schema_rate(raw->rate);
+}
+
 void sn_schema_policy_values(const struct sn_raw_policy *raw, struct sn_policy *ret)
 {
 	const struct sn_raw_balancing *b = &raw->load_balancing;
@@ -289,4 +314,5 @@ void sn_schema_policy_values(const struct sn_raw_policy *raw, struct sn_policy *
 	}
 	ret->prefer_own_zone = raw->locality.mode == PREFER_OWN_ZONE;
 	breaker_values(&raw->circuit_breaking, &ret->breaker);
+	load_values(raw, ret);
 }

@@ -7,24 +7,25 @@
 static const struct sn_conf_field code_item = {
 	.type = SN_CONF_INT, .min = SN_RETRY_CODE_FIRST, .max = SN_RETRY_CODE_LAST};
 /* grpc/doc/statuscodes.md */
-static const struct sn_conf_name grpc_statuses[] = {{"CANCELLED", 1},
-						    {"UNKNOWN", 2},
-						    {"INVALID_ARGUMENT", 3},
-						    {"DEADLINE_EXCEEDED", 4},
-						    {"NOT_FOUND", 5},
-						    {"ALREADY_EXISTS", 6},
-						    {"PERMISSION_DENIED", 7},
-						    {"RESOURCE_EXHAUSTED", 8},
-						    {"FAILED_PRECONDITION", 9},
-						    {"ABORTED", 10},
-						    {"OUT_OF_RANGE", 11},
-						    {"UNIMPLEMENTED", 12},
-						    {"INTERNAL", 13},
-						    {"UNAVAILABLE", 14},
-						    {"DATA_LOSS", 15},
-						    {"UNAUTHENTICATED", 16},
-						    {NULL, 0}};
-static const struct sn_conf_field grpc_item = {.type = SN_CONF_ENUM, .names = grpc_statuses};
+const struct sn_conf_name sn_schema__grpc_statuses[] = {{"CANCELLED", 1},
+							{"UNKNOWN", 2},
+							{"INVALID_ARGUMENT", 3},
+							{"DEADLINE_EXCEEDED", 4},
+							{"NOT_FOUND", 5},
+							{"ALREADY_EXISTS", 6},
+							{"PERMISSION_DENIED", 7},
+							{"RESOURCE_EXHAUSTED", 8},
+							{"FAILED_PRECONDITION", 9},
+							{"ABORTED", 10},
+							{"OUT_OF_RANGE", 11},
+							{"UNIMPLEMENTED", 12},
+							{"INTERNAL", 13},
+							{"UNAVAILABLE", 14},
+							{"DATA_LOSS", 15},
+							{"UNAUTHENTICATED", 16},
+							{NULL, 0}};
+static const struct sn_conf_field grpc_item = {.type = SN_CONF_ENUM,
+					       .names = sn_schema__grpc_statuses};
 
 static const struct sn_conf_field retry_fields[] = {
 	{.key = "codes",
