@@ -506,7 +506,7 @@ static void test_no_rules_and_many_rules(void **state)
 {
 	struct sn_rule *rules = sn_arena_array(&arena, 5000, sizeof(*rules));
 	struct sn_route_table *t = compiled(NULL, 0);
-	char name[5000][12], path[40];
+	char name[5000][16], path[40];
 	int i;
 
 	(void)state;
