@@ -192,6 +192,7 @@ static void test_hostile_values_stay_values(void **state)
 	sn_arena_init(&a, 0, 0);
 	assert_int_equal(sn_yaml_parse(&a, "doc", text, strlen(text), &v, NULL, &err), 0);
 	assert_null(strstr(text, "\n  evil"));
+	sn_arena_done(&a);
 	sn_index_free(idx);
 }
 
