@@ -110,12 +110,25 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 	return true;
 }
 
+/* A request that has waited goes on to where it was going: the place that its connection leads to
+ * now may be of another snapshot, which the request does not hold. */
+static void find_target(struct sn_exchange *x, struct sn_target *t)
+{
+	const struct sn_filtered *k = x->filtered;
+
+	if (k && k->waited)
+		*t = (struct sn_target){
+			.kind = SN_TARGET_SERVICE, .svc = k->to, .port = k->to_port};
+	else
+		sn_target_find(x->c, &x->req, t);
+}
+
 bool sn_choose_backend(struct sn_exchange *x)
 {
 	bool inbound = is_inbound(x);
 	struct sn_target t;
 
-	sn_target_find(x->c, &x->req, &t);
+	find_target(x, &t);
 	if (t.kind == SN_TARGET_REFUSE) {
 		sn_exchange_refuse(x, t.status, t.reason, t.detail);
 		return false;

@@ -176,6 +176,8 @@ static bool hold(struct sn_exchange *x, const struct sn_target *t, bool abort_th
 		return no_memory(x);
 	k->waited = true;
 	k->abort = abort_then;
+	k->to = t->svc;
+	k->to_port = t->port;
 	x->stats = sn_choose_rule_stats(x, t);
 	if (x->stats)
 		x->stats->filtered[SN_FILTERED_DELAY]++;

@@ -27,6 +27,8 @@ struct sn_filtered {
 	struct sn_timer delay;
 	bool waited;		     /* faults were drawn and the delay has begun */
 	bool abort;		     /* ... and behind it comes the other one */
+	const struct sn_service *to; /* ... where it was going, in the exchange's snapshot */
+	uint16_t to_port;
 	struct sn_list mirrors;	     /* those that wait for the request's body */
 	struct sn_mirrored mirrored; /* when the exchange is a mirror itself */
 };

@@ -639,6 +639,34 @@ def test_filters_outlive_a_reload(start_proxy, origin):
         assert origin.requests[0].target == "/new"
 
 
+def test_a_delayed_request_holds_its_own_document(start_proxy, origin):
+    """Where it goes, and what is asked of that place later, is of the document that it began with, which others have
+    replaced long since."""
+    answer = threading.Event()
+
+    def late(conn, _origin):
+        conn.request()
+        assert answer.wait(30 * SLOW)
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+
+    with contextlib.closing(Origin(late)) as other:
+        proxy = start_proxy([
+            service("web", [origin.address], routes=routed(rule(
+                fault(delay={"duration": "500ms"}), backends=[{"name": "other"}]))),
+            service("other", [other.address])])
+        with proxy.client() as c:
+            c.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+            wait_for(lambda: actions(proxy, "fault-delay") == 1, "the delay to begin")
+            del proxy.doc["services"][0]["routes"]
+            reload(proxy)
+            wait_for(lambda: other.connections or origin.connections, "the request to go on")
+            for n in range(2):
+                proxy.doc["services"][0]["policy"] = {"connections": {"max": 100 + n}}
+                reload(proxy)
+            answer.set()
+            assert c.response().body == b"late" and not origin.connections
+
+
 REWRITE = {"type": "URLRewrite", "urlRewrite": {"hostname": "h"}}
 REDIRECT = {"type": "RequestRedirect", "requestRedirect": {}}
 DIRECT = {"type": "DirectResponse", "directResponse": {"statusCode": 200}}
