@@ -194,7 +194,7 @@ struct sn_limiter *sn_choose_limiter(struct sn_exchange *x)
 	struct sn_limiter *m = slot ? slot->limiter : NULL;
 
 	if (!m)
-		m = sn_worker_limiter(x->w, x->parent, x->rule);
+		m = sn_worker_limiter(x->w, x->parent, x->rule, x->snap->generation);
 	if (slot)
 		slot->limiter = m;
 	return m;

@@ -576,10 +576,9 @@ struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc
 }
 
 struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_service *svc,
-				     const struct sn_rule *rule)
+				     const struct sn_rule *rule, uint64_t generation)
 {
 	const struct sn_rate_limit *l = rule->rate_limit;
-	uint64_t generation = w->snap->generation;
 	struct sn_limiter *m;
 	char text[1400];
 	/* a rule without a name is known by its place */
@@ -596,7 +595,7 @@ struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_servic
 			sn_limiter_free(m);
 			m = NULL;
 		}
-	} else if (m->generation != generation) {
+	} else if (m->generation < generation) {
 		sn_limiter_configure(m, l, generation, w->n_workers);
 	}
 	return m;

@@ -126,9 +126,10 @@ struct sn_cluster *sn_worker_cluster(struct sn_worker *w, const struct sn_servic
 /* The gate of @svc (NULL: of original destinations), as the current snapshot says; NULL when out of
  * memory. */
 struct sn_gate *sn_worker_gate(struct sn_worker *w, const struct sn_service *svc);
-/* The limiter of @svc's @rule, which has a rate_limit; NULL when out of memory. */
+/* The limiter of @svc's @rule, which has a rate_limit and is of the snapshot of @generation (it
+ * changes nothing that a later one has said); NULL when out of memory. */
 struct sn_limiter *sn_worker_limiter(struct sn_worker *w, const struct sn_service *svc,
-				     const struct sn_rule *rule);
+				     const struct sn_rule *rule, uint64_t generation);
 /* The connections to an endpoint of @c (made on first use). */
 struct sn_peer *sn_cluster_peer(struct sn_cluster *c, struct sn_endpoint *e);
 /* Those to an original destination. @count: of a new one's connections, or NULL. */

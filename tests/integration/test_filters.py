@@ -667,6 +667,20 @@ def test_a_delayed_request_holds_its_own_document(start_proxy, origin):
             assert c.response().body == b"late" and not origin.connections
 
 
+def test_a_delayed_request_does_not_bring_back_its_rate_limit(start_proxy, origin):
+    """The rule's limit is what the newest document says, also when a request of an older one counts last."""
+    limited = {"requestsPerSecond": 1, "burst": 1}
+    proxy = start_proxy([service("web", [origin.address], routes=routed(
+        rule(fault(delay={"duration": "500ms"}), rateLimit=limited)))])
+    with proxy.client() as c:
+        c.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+        wait_for(lambda: actions(proxy, "fault-delay") == 1, "the delay to begin")
+        proxy.doc["services"][0]["routes"] = routed(rule(rateLimit={"requestsPerSecond": 1000, "burst": 100}))
+        reload(proxy)
+        assert c.response().status == 200
+    wait_for(lambda: all(proxy.get().status == 200 for _ in range(10)), "the new limit")
+
+
 REWRITE = {"type": "URLRewrite", "urlRewrite": {"hostname": "h"}}
 REDIRECT = {"type": "RequestRedirect", "requestRedirect": {}}
 DIRECT = {"type": "DirectResponse", "directResponse": {"statusCode": 200}}
