@@ -155,9 +155,9 @@ static void closing_event(struct sn_conn *c, unsigned events)
 	}
 }
 
-void sn_conn_wind_up(struct sn_conn *c, bool force)
+void sn_conn_wind_up(struct sn_conn *c)
 {
-	if (force || c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE ||
+	if (c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE ||
 	    (c->state == SN_CONN_HEAD && sn_down_h1_is_idle(c)))
 		sn_conn_close(c, false);
 	else if (c->state == SN_CONN_H2)

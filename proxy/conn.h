@@ -68,8 +68,8 @@ void sn_conn_close(struct sn_conn *c, bool reset);
 /* Ends it in order: closes when what waits is written. With @linger what the client still sends is
  * read for a while, since closing on unread bytes would take the last answer away from it. */
 void sn_conn_end(struct sn_conn *c, bool linger);
-/* The process wants to end: closes if idle, else after the current request. @force: now. */
-void sn_conn_wind_up(struct sn_conn *c, bool force);
+/* The process wants to end: closes if idle, else after the current request. */
+void sn_conn_wind_up(struct sn_conn *c);
 /* It is known whether it is relayed (c->tcp_stats), and so to whom it counts. */
 void sn_conn_decided(struct sn_conn *c);
 /* Adds it, and its bytes so far, to a copy of the statistics. Returns 0 or -SN_ENOMEM. */

@@ -291,8 +291,10 @@ void sn_mirror_forget(struct sn_exchange *x)
 
 void sn_mirror_end_all(struct sn_worker *w)
 {
-	sn_list_each(&w->mirrors, at, next)
-	{
+	struct sn_list *at;
+
+	/* One that ends may take others with it, by the connection that they wait for. */
+	while ((at = sn_list_first(&w->mirrors))) {
 		struct sn_exchange *m = mirror_of(at);
 
 		sn_loop_turn_end_cancel(w->loop, &m->filtered->mirrored.start);

@@ -699,6 +699,15 @@ void sn_worker_check_done(struct sn_worker *w)
 		sn_loop_stop(w->loop);
 }
 
+/* One that ends may take others with it: who waited for its place begins, and may fail. */
+static void close_all(struct sn_worker *w)
+{
+	struct sn_list *at;
+
+	while ((at = sn_list_first(&w->connections)))
+		sn_conn_close(sn_conn_of(at), false);
+}
+
 static void obey(struct sn_task *t)
 {
 	struct order *o = sn_container_of(t, struct order, task);
@@ -711,8 +720,9 @@ static void obey(struct sn_task *t)
 		w->stopping = true;
 		for (i = 0; i < w->n_listens; i++)
 			sn_listener_close(&w->listens[i].listener);
-		sn_list_each(&w->connections, it, tmp)
-			sn_conn_wind_up(sn_conn_of(it), o->what == ORDER_FORCE);
+		if (o->what == ORDER_FORCE)
+			close_all(w);
+		sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it));
 		sn_worker_check_done(w);
 	}
 	free(o);
@@ -752,7 +762,7 @@ void sn_worker_free(struct sn_worker *w)
 		sn_listener_close(&w->listens[i].listener);
 		sn_tls_ctx_unref(w->listens[i].tls);
 	}
-	sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it), true);
+	close_all(w);
 	sn_mirror_end_all(w);
 	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);
