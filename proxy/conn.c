@@ -88,7 +88,7 @@ void sn_conn_close(struct sn_conn *c, bool reset)
 	sn_stream_close(&c->d, reset);
 	sn_list_del(&c->link);
 	w->n_lingering -= c->lingering;
-	sn_trim_note(&w->trim, --w->n_connections);
+	sn_trim_note(&w->trim, --w->n_connections + w->n_requests);
 	sn_loop_defer(w->loop, &c->release, free_conn);
 	sn_worker_check_done(w);
 }
@@ -400,7 +400,7 @@ void sn_conn_accept(struct sn_listener *ls, int fd, const struct sn_addr *peer)
 	sn_outq_init(&c->out, OUT_MAX);
 	sn_timer_init(&c->timer, on_timer);
 	sn_list_push_back(&w->connections, &c->link);
-	sn_trim_note(&w->trim, ++w->n_connections);
+	sn_trim_note(&w->trim, ++w->n_connections + w->n_requests);
 	if (c->conf->transparent &&
 	    (sn_origdst_get(fd, &c->dst) || sn_worker_listens_at(w, &c->dst)))
 		c->dst.family = 0;

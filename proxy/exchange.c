@@ -281,6 +281,7 @@ void sn_exchange_begin(struct sn_exchange *x)
 	struct sn_worker *w = x->w;
 
 	w->n_requests++;
+	sn_trim_more(&w->trim, w->n_connections + w->n_requests);
 	x->snap = sn_snapshot_ref(w->snap);
 	x->start_ns = sn_loop_now_ns(w->loop);
 	x->n_parsed = x->req.headers.n;

@@ -44,13 +44,17 @@ static void test_after_a_crowd(void **state)
 		sn_trim_note(&t, i);
 	later(l, 5000);
 	assert_int_equal(t.n_trims, 1); /* a small crowd is no reason */
-	sn_trim_ask(&t);
+	sn_trim_more(&t, 300);		/* few connections, many requests */
+	sn_trim_note(&t, 8);
 	later(l, 1000);
 	assert_int_equal(t.n_trims, 2);
 	sn_trim_ask(&t);
+	later(l, 1000);
+	assert_int_equal(t.n_trims, 3);
+	sn_trim_ask(&t);
 	sn_trim_done(&t);
 	later(l, 5000);
-	assert_int_equal(t.n_trims, 2);
+	assert_int_equal(t.n_trims, 3);
 	sn_loop_free(l);
 }
 
