@@ -13,6 +13,7 @@
 
 #define BATCH 64
 #define PAUSE_MS 100
+#define QUEUE_MAX 4096
 
 static void watch(struct sn_listener *ls)
 {
@@ -96,19 +97,19 @@ static void on_io(struct sn_io *io, uint32_t events)
 	}
 }
 
-static int bound_address(int fd, struct sn_addr *ret)
+int sn_listener_address(int fd, struct sn_addr *ret)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t n = sizeof(ss);
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &n))
-		return -1;
+		return -SN_ESYS;
 	sn_addr_from_sockaddr(&ss, ret);
 	return 0;
 }
 
-int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
-		     struct sn_addr *ret_local, struct sn_err *err)
+int sn_listener_reserve(const struct sn_addr *at, bool reuseport, struct sn_addr *ret_local,
+			struct sn_err *err)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = sn_addr_to_sockaddr(at, &ss);
@@ -123,8 +124,7 @@ int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (at->family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (bind(fd, (struct sockaddr *)&ss, n) || listen(fd, backlog) ||
-	    bound_address(fd, ret_local)) {
+	if (bind(fd, (struct sockaddr *)&ss, n) || sn_listener_address(fd, ret_local)) {
 		int e = errno;
 
 		close(fd);
@@ -132,6 +132,21 @@ int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
 				  e == EADDRINUSE ? "cannot listen on %s, another program does"
 						  : "cannot listen on %s",
 				  text);
+	}
+	return fd;
+}
+
+int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
+		     struct sn_addr *ret_local, struct sn_err *err)
+{
+	int fd = sn_listener_reserve(at, reuseport, ret_local, err);
+	char text[SN_ADDR_TEXT];
+
+	if (fd >= 0 && listen(fd, backlog)) {
+		int e = errno;
+
+		close(fd);
+		return sn_err_sys(err, e, "cannot listen on %s", sn_addr_format(at, text));
 	}
 	return fd;
 }
@@ -144,7 +159,7 @@ int sn_listener_start(struct sn_listener *ls, struct sn_loop *l, int fd, sn_acce
 	ls->io.fd = fd;
 	ls->io.cb = on_io;
 	sn_timer_init(&ls->resume, on_resume);
-	if (bound_address(fd, &ls->local) || sn_loop_add(l, &ls->io, EPOLLIN, true)) {
+	if (sn_listener_address(fd, &ls->local) || sn_loop_add(l, &ls->io, EPOLLIN, true)) {
 		close(fd);
 		return -SN_ESYS;
 	}
@@ -161,4 +176,13 @@ void sn_listener_close(struct sn_listener *ls)
 	sn_loop_del(ls->loop, &ls->io);
 	close(ls->io.fd);
 	ls->io.fd = -1;
+}
+
+void sn_listener_finish(struct sn_listener *ls)
+{
+	int share = sn_fd_share(ls->use), i;
+
+	for (i = 0; i < QUEUE_MAX && ls->open && ls->io.registered && accept_next(ls, share); i++) {
+	}
+	sn_listener_close(ls);
 }

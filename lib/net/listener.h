@@ -35,9 +35,17 @@ struct sn_listener {
  * naming the address and what to do. */
 int sn_listener_bind(const struct sn_addr *at, bool reuseport, int backlog,
 		     struct sn_addr *ret_local, struct sn_err *err);
+/* The same without listening: the address is ours, and no connection comes here instead of to
+ * another socket of the same address before listen(2). */
+int sn_listener_reserve(const struct sn_addr *at, bool reuseport, struct sn_addr *ret_local,
+			struct sn_err *err);
+/* The address that @fd is bound to. Returns 0 or -SN_ESYS. */
+int sn_listener_address(int fd, struct sn_addr *ret);
 /* Starts accepting on @fd (owned from now on). */
 int sn_listener_start(struct sn_listener *ls, struct sn_loop *l, int fd, sn_accept_cb cb);
 /* Stops accepting and closes. Idempotent. */
 void sn_listener_close(struct sn_listener *ls);
+/* Accepts what waits in the kernel's queue, which closing would reset, then closes. */
+void sn_listener_finish(struct sn_listener *ls);
 
 #endif

@@ -270,11 +270,56 @@ static void test_the_oldest_makes_room(void **state)
 		close(peer[i]);
 }
 
+/* Who has connected before the end is not reset, and nobody comes after it. */
+static void test_what_waits_is_accepted_at_the_end(void **state)
+{
+	struct sn_addr local;
+	int fd = bind_to("127.0.0.1:0", true, &local, NULL), peer[5], i;
+
+	(void)state;
+	sn_listener_start(&ls, w.loop, fd, on_accept);
+	for (i = 0; i < 5; i++)
+		peer[i] = dial(&local);
+	sn_listener_finish(&ls);
+	assert_int_equal(n_accepted, 5);
+	assert_false(ls.open);
+	sn_listener_finish(&ls); /* once is enough */
+	n_accepted = 0;
+	for (i = 0; i < 5; i++) {
+		char c;
+
+		close(accepted[i]);
+		assert_int_equal(read(peer[i], &c, 1), 0);
+		close(peer[i]);
+	}
+}
+
+static void test_a_reserved_address_takes_no_connection(void **state)
+{
+	struct sn_addr local, found;
+	int fd = bind_to("127.0.0.1:0", true, &local, NULL), second, peer[10], i;
+
+	(void)state;
+	sn_listener_start(&ls, w.loop, fd, on_accept);
+	second = sn_listener_reserve(&local, true, &found, NULL);
+	assert_true(second >= 0);
+	assert_true(sn_addr_eq(&local, &found));
+	for (i = 0; i < 10; i++)
+		peer[i] = dial(&local);
+	until(&w, n_accepted == 10); /* all went to the one that listens */
+	close(second);
+	for (i = 0; i < 10; i++)
+		close(peer[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_accepts_in_batches, begin, end),
 		cmocka_unit_test_setup_teardown(test_closed_from_its_own_callback, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_waits_is_accepted_at_the_end, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_reserved_address_takes_no_connection, begin,
+						end),
 		cmocka_unit_test_setup_teardown(test_a_taken_port, begin, end),
 		cmocka_unit_test_setup_teardown(test_an_address_of_somebody_else, begin, end),
 		cmocka_unit_test_setup_teardown(test_both_families, begin, end),
