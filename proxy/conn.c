@@ -155,18 +155,32 @@ static void closing_event(struct sn_conn *c, unsigned events)
 	}
 }
 
+static void sniff(struct sn_conn *c);
+
+/* What has come on an idle connection is looked at before it is closed: no edge may have said so yet. */
+static void close_if_silent(struct sn_conn *c)
+{
+	c->d.may_read = true;
+	if (c->state == SN_CONN_SNIFF)
+		sniff(c);
+	else if (c->state == SN_CONN_HEAD)
+		sn_down_h1_event(c, SN_STREAM_READABLE);
+	if (c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE)
+		sn_conn_close(c, false);
+}
+
 void sn_conn_wind_up(struct sn_conn *c)
 {
-	if (c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE ||
-	    (c->state == SN_CONN_HEAD && sn_down_h1_is_idle(c)))
-		sn_conn_close(c, false);
-	else if (c->state == SN_CONN_H2)
+	if (c->state == SN_CONN_H2)
 		sn_down_h2_leave(c);
+	else if (!c->w->patient && (c->state == SN_CONN_SNIFF || c->state == SN_CONN_HANDSHAKE ||
+				    (c->state == SN_CONN_HEAD && sn_down_h1_is_idle(c))))
+		close_if_silent(c);
 }
 
 void sn_conn_drain(struct sn_conn *c)
 {
-	if (c->conf->direction == SN_INBOUND && c->state == SN_CONN_H2)
+	if (c->state == SN_CONN_H2 && sn_conn_is_last(c))
 		sn_down_h2_leave(c);
 }
 

@@ -68,7 +68,8 @@ void sn_conn_close(struct sn_conn *c, bool reset);
 /* Ends it in order: closes when what waits is written. With @linger what the client still sends is
  * read for a while, since closing on unread bytes would take the last answer away from it. */
 void sn_conn_end(struct sn_conn *c, bool linger);
-/* The process wants to end: closes if idle, else after the current request. */
+/* The process wants to end: closes after the current request; if idle at once, or, while the worker
+ * is patient, after the next one. */
 void sn_conn_wind_up(struct sn_conn *c);
 /* It is known whether it is relayed (c->tcp_stats), and so to whom it counts. */
 void sn_conn_decided(struct sn_conn *c);
@@ -81,6 +82,11 @@ void sn_conn_drain(struct sn_conn *c);
 static inline size_t sn_conn_dir(const struct sn_conn *c)
 {
 	return c->conf->direction == SN_INBOUND;
+}
+/* Its next answer is its last: the process wants to end, or what comes in should go elsewhere. */
+static inline bool sn_conn_is_last(const struct sn_conn *c)
+{
+	return c->w->stopping || (c->w->draining && c->conf->direction == SN_INBOUND);
 }
 /* Counts and logs a refusal. */
 SN_COLD void sn_conn_refused(struct sn_conn *c, enum sn_refusal_reason reason, const char *detail);

@@ -5,6 +5,10 @@
  *      \___________ SIGTERM ______________________/ \____ SIGTERM ____/
  *                       v
  *   DRAINING (accepting for drain.propagation) -> STOPPING (no new connections) -> ENDING
+ *
+ * STOPPING is patient at first: a request that is on its way on an idle connection is answered, with
+ * Connection: close. After SIGTERM that lasts a moment, since who wanted to know that this proxy goes
+ * had drain.propagation for it.
  */
 #include "proxy/control.h"
 
@@ -22,6 +26,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
+
+#define LAST_WORDS_MS 100
 
 enum { APPLIED, UNCHANGED, REJECTED, WAITING };
 enum { APPLIED_CERTIFICATE, REJECTED_CERTIFICATE };
@@ -227,26 +233,24 @@ static void on_wait_over(struct sn_timer *t, uint64_t now_ms)
 /* --- the end ------------------------------------------------------------------------------------
  */
 
-void sn_control_drain(struct sn_control *c)
+static void tell_workers(struct sn_control *c, enum sn_worker_order what)
 {
 	unsigned i;
 
+	for (i = 0; i < c->n_workers; i++)
+		sn_worker_tell(c->workers[i], what);
+}
+
+void sn_control_drain(struct sn_control *c)
+{
 	if (c->phase >= SN_DRAINING)
 		return;
 	c->phase = SN_DRAINING;
 	sn_info("proxy",
 		"draining: not ready any more, inbound connections end after their request");
-	for (i = 0; i < c->n_workers; i++)
-		sn_worker_drain(c->workers[i]);
+	tell_workers(c, SN_ORDER_DRAIN);
 }
 
-static void stop_workers(struct sn_control *c, bool force)
-{
-	unsigned i;
-
-	for (i = 0; i < c->n_workers; i++)
-		sn_worker_stop(c->workers[i], force);
-}
 
 static void on_drain_limit(struct sn_timer *t, uint64_t now_ms)
 {
@@ -256,7 +260,7 @@ static void on_drain_limit(struct sn_timer *t, uint64_t now_ms)
 	if (c->phase == SN_STOPPING) {
 		c->phase = SN_ENDING;
 		sn_warn("proxy", "timeouts.drain has passed: ending with requests in flight");
-		stop_workers(c, true);
+		tell_workers(c, SN_ORDER_FORCE);
 	}
 }
 
@@ -271,17 +275,30 @@ static void *join_workers(void *arg)
 	return NULL;
 }
 
+static void stop(struct sn_control *c)
+{
+	c->phase = SN_STOPPING;
+	tell_workers(c, SN_ORDER_PATIENT);
+	sn_loop_timer(c->loop, &c->drain_limit, c->current->timeouts.drain);
+	if (pthread_create(&c->joiner, NULL, join_workers, c))
+		exit(1); /* no memory for a thread: nothing is left to be orderly with */
+	c->joining = true;
+}
+
+/* A worker that has ended already does not hear of it: its loop is only freed at the end. */
+static void on_last_words(struct sn_timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	tell_workers(sn_container_of(t, struct sn_control, last_words), SN_ORDER_IDLE);
+}
+
 static void on_propagated(struct sn_timer *t, uint64_t now_ms)
 {
 	struct sn_control *c = sn_container_of(t, struct sn_control, propagation);
 
 	(void)now_ms;
-	c->phase = SN_STOPPING;
-	stop_workers(c, false);
-	sn_loop_timer(c->loop, &c->drain_limit, c->current->timeouts.drain);
-	if (pthread_create(&c->joiner, NULL, join_workers, c))
-		exit(1); /* no memory for a thread: nothing is left to be orderly with */
-	c->joining = true;
+	stop(c);
+	sn_loop_timer(c->loop, &c->last_words, LAST_WORDS_MS);
 }
 
 void sn_control_shutdown(struct sn_control *c)
@@ -438,6 +455,7 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 	c->current = c->boot;
 	sn_timer_init(&c->wait_for_routes, on_wait_over);
 	sn_timer_init(&c->propagation, on_propagated);
+	sn_timer_init(&c->last_words, on_last_words);
 	sn_timer_init(&c->drain_limit, on_drain_limit);
 	c->discovery = sn_discovery_new(c->loop, hand_out_endpoints, c);
 	if (!c->discovery)

@@ -29,7 +29,7 @@ struct sn_control {
 	uint64_t reloads[4];	  /* applied unchanged rejected waiting */
 	uint64_t certificates[2]; /* of listeners, changed while running: applied rejected */
 	uint64_t generation;
-	struct sn_timer wait_for_routes, propagation, drain_limit;
+	struct sn_timer wait_for_routes, propagation, last_words, drain_limit;
 	struct sn_io signals;
 	pthread_t joiner; /* waits for the workers' threads, then ends the loop */
 	bool joining;

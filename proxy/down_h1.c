@@ -128,7 +128,7 @@ static void down_answer(struct sn_exchange *x, unsigned status, const char *word
 
 	if (x->req_done && x->req.keep_alive && !c->w->stopping)
 		close = false;
-	close |= c->w->draining && c->conf->direction == SN_INBOUND;
+	close |= sn_conn_is_last(c);
 	if (write_answer(c, status, word, detail, x->req.method == SN_METHOD_HEAD, close))
 		sn_conn_close(c, true);
 	else
@@ -205,14 +205,14 @@ static void arm_head_timer(struct sn_conn *c)
 static bool read_head(struct sn_conn *c, bool *begins)
 {
 	bool had = !sn_input_empty(&c->in);
+	bool go = c->w->stopping && !c->w->patient && !had; /* unless something has come already */
 	ssize_t n;
 
-	if (c->w->stopping && !had) {
-		sn_conn_close(c, false);
+	if (!c->d.may_read) {
+		if (go)
+			sn_conn_close(c, false);
 		return false;
 	}
-	if (!c->d.may_read)
-		return false;
 	if (had && sn_worker_is_full(c->w)) {
 		refuse(c, SN_REFUSE_OVERLOAD, 503, "limits.memory is reached");
 		return false;
@@ -220,8 +220,8 @@ static bool read_head(struct sn_conn *c, bool *begins)
 	n = sn_input_fill(&c->in, &c->d, c->w->limits.header_bytes);
 	if (n == -SN_ETOOBIG)
 		refuse_head(c, &(struct sn_h1_refusal){431, "head-too-large"});
-	else if (n <= 0 && n != -SN_EAGAIN)
-		sn_conn_close(c, n < 0);
+	else if (n <= 0 && (go || n != -SN_EAGAIN))
+		sn_conn_close(c, n < 0 && n != -SN_EAGAIN);
 	if (n <= 0)
 		return false;
 	*begins |= !had || !sn_timer_is_set(&c->timer);
@@ -388,8 +388,8 @@ static int down_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 	x->resp_chunked =
 		final && !x->tunnel && !old_client &&
 		(resp->framing == SN_FRAMING_CHUNKED || resp->framing == SN_FRAMING_CLOSE);
-	x->d_close = x->tunnel || !x->req.keep_alive || old_client || c->w->stopping ||
-		     (c->w->draining && c->conf->direction == SN_INBOUND) || !x->req_done;
+	x->d_close = x->tunnel || !x->req.keep_alive || old_client || sn_conn_is_last(c) ||
+		     !x->req_done;
 	sn_buf_reset(&g->head);
 	if (sn_headout_response(&g->head, head, resp,
 				x->resp_chunked ? SN_HEADOUT_CHUNKED : SN_HEADOUT_AS_DECLARED,

@@ -470,10 +470,13 @@ void sn_down_h2_leave(struct sn_conn *c)
 {
 	struct sn_down_h2 *h = c->h2;
 
-	if (h->leaving)
+	bool at_once = sn_list_empty(&h->exchanges) && c->w->stopping && !c->w->patient;
+
+	if (h->leaving && !at_once)
 		return;
 	h->leaving = true;
-	if (sn_list_empty(&h->exchanges) && c->w->stopping) {
+	if (at_once) {
+		sn_loop_timer_cancel(c->w->loop, &h->bye);
 		sn_h2_shutdown(h->conn.h2);
 	} else {
 		sn_h2_shutdown_notice(h->conn.h2);
@@ -543,6 +546,8 @@ void sn_down_h2_begin(struct sn_conn *c)
 		sn_h2conn_feed(&h->conn, sn_input_slice(&c->in));
 	sn_input_drop(&c->in, c->w->loop);
 	sn_h2conn_event(&h->conn, SN_STREAM_READABLE);
+	if (c->state == SN_CONN_H2 && sn_conn_is_last(c))
+		sn_down_h2_leave(c);
 }
 
 void sn_down_h2_event(struct sn_conn *c, unsigned stream_events)

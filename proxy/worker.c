@@ -45,6 +45,8 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	w->boot = boot;
 	w->index = index;
 	w->n_workers = n_workers;
+	for (i = 0; i < SN_ORDERS; i++)
+		w->orders[i].w = w;
 	set_limits(w, &boot->limits, &boot->timeouts);
 	sn_list_init(&w->connections);
 	sn_list_init(&w->retired);
@@ -685,14 +687,6 @@ bool sn_worker_is_tight(struct sn_worker *w)
 /* --- the end ------------------------------------------------------------------------------------
  */
 
-enum order_kind { ORDER_DRAIN, ORDER_STOP, ORDER_FORCE };
-
-struct order {
-	struct sn_task task;
-	struct sn_worker *w;
-	enum order_kind what;
-};
-
 void sn_worker_check_done(struct sn_worker *w)
 {
 	if (w->stopping && w->n_connections == w->n_lingering)
@@ -708,47 +702,37 @@ static void close_all(struct sn_worker *w)
 		sn_conn_close(sn_conn_of(at), false);
 }
 
-static void obey(struct sn_task *t)
+static void stop(struct sn_worker *w, enum sn_worker_order how)
 {
-	struct order *o = sn_container_of(t, struct order, task);
-	struct sn_worker *w = o->w;
 	size_t i;
 
+	for (i = 0; i < w->n_listens; i++)
+		sn_listener_finish(&w->listens[i].listener);
+	w->stopping = true;
+	w->patient = how == SN_ORDER_PATIENT;
+	if (how == SN_ORDER_FORCE)
+		close_all(w);
+	sn_list_each(&w->connections, at, after) sn_conn_wind_up(sn_conn_of(at));
+	sn_worker_check_done(w);
+}
+
+static void obey(struct sn_task *t)
+{
+	struct sn_worker_post *o = sn_container_of(t, struct sn_worker_post, task);
+	struct sn_worker *w = o->w;
+	enum sn_worker_order what = (enum sn_worker_order)(o - w->orders);
+
 	w->draining = true;
-	sn_list_each(&w->connections, at, after) sn_conn_drain(sn_conn_of(at));
-	if (o->what != ORDER_DRAIN) {
-		w->stopping = true;
-		for (i = 0; i < w->n_listens; i++)
-			sn_listener_close(&w->listens[i].listener);
-		if (o->what == ORDER_FORCE)
-			close_all(w);
-		sn_list_each(&w->connections, it, tmp) sn_conn_wind_up(sn_conn_of(it));
-		sn_worker_check_done(w);
+	if (what == SN_ORDER_DRAIN) {
+		sn_list_each(&w->connections, at, after) sn_conn_drain(sn_conn_of(at));
+	} else {
+		stop(w, what);
 	}
-	free(o);
 }
 
-static void order(struct sn_worker *w, enum order_kind what)
+void sn_worker_tell(struct sn_worker *w, enum sn_worker_order what)
 {
-	struct order *o = calloc(1, sizeof(*o));
-
-	if (!o) {
-		sn_loop_stop(w->loop);
-		return;
-	}
-	o->w = w;
-	o->what = what;
-	sn_loop_post(w->loop, &o->task, obey);
-}
-
-void sn_worker_drain(struct sn_worker *w)
-{
-	order(w, ORDER_DRAIN);
-}
-
-void sn_worker_stop(struct sn_worker *w, bool force)
-{
-	order(w, force ? ORDER_FORCE : ORDER_STOP);
+	sn_loop_post(w->loop, &w->orders[what].task, obey);
 }
 
 void sn_worker_free(struct sn_worker *w)

@@ -50,6 +50,9 @@ struct sn_listen {
 	uint64_t pinned_generation;
 };
 
+/* What the control thread can tell a worker; each at most once at a time, and without memory. */
+enum sn_worker_order { SN_ORDER_DRAIN, SN_ORDER_PATIENT, SN_ORDER_IDLE, SN_ORDER_FORCE, SN_ORDERS };
+
 struct sn_exchange;
 
 struct sn_worker {
@@ -92,10 +95,15 @@ struct sn_worker {
 	unsigned n_free_exchanges;
 	struct sn_list mirrors; /* exchanges on their way; n_mirrors counts those that wait, too */
 	unsigned n_mirrors;
+	struct sn_worker_post {
+		struct sn_task task;
+		struct sn_worker *w;
+	} orders[SN_ORDERS];
 	bool ended;    /* nothing of it runs any more: it is being freed */
 	bool started;  /* its thread runs (control thread only) */
 	bool draining; /* inbound says Connection: close */
-	bool stopping; /* all of it does, and idle connections close */
+	bool stopping; /* all of it does, nothing new is accepted */
+	bool patient;  /* while stopping: idle connections may still bring a request */
 };
 
 /* Creates worker @index of @n_workers with its listeners bound. @boot is borrowed for the worker's
@@ -108,9 +116,10 @@ void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c);
 /* From the control thread: @service, if its endpoints are to be discovered, has these from now on,
  * whatever snapshot comes, until it is gone or lists them itself. A reference of @set is taken. */
 void sn_worker_set_endpoints(struct sn_worker *w, const char *service, struct sn_endpoint_set *set);
-void sn_worker_drain(struct sn_worker *w);
-/* Stops accepting, closes idle connections; when nothing is left, or @force, the thread ends. */
-void sn_worker_stop(struct sn_worker *w, bool force);
+/* SN_ORDER_DRAIN: what comes in is asked to go elsewhere. The others: what has connected is accepted, then
+ * no more, and when no connection is left the thread ends. PATIENT: idle connections hear of it with
+ * their next answer; IDLE: they close; FORCE: all do, now. */
+void sn_worker_tell(struct sn_worker *w, enum sn_worker_order what);
 /* Copies the worker's statistics into @into, on the worker's thread; waits up to a second.
  * Returns 0, -SN_ETIMEOUT or -SN_ENOMEM. */
 int sn_worker_collect(struct sn_worker *w, struct sn_stats *into);
