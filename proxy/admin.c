@@ -42,6 +42,20 @@ static void render_certificates(struct sn_control *c, struct sn_buf *out)
 	}
 }
 
+static void render_upgrades(struct sn_control *c, struct sn_buf *out)
+{
+	int i;
+
+	sn_metrics_family(out, "sennit_upgrade_total", "counter",
+			  "Upgrades in place: taken from another process, refused or failed.");
+	for (i = 0; i < SN_UPGRADE_RESULTS; i++) {
+		struct sn_metrics_label r = {"result",
+					     sn_upgrade_result_name((enum sn_upgrade_result)i)};
+
+		sn_metrics_u64(out, "sennit_upgrade_total", &r, 1, c->upgrade.counts[i]);
+	}
+}
+
 static void render_reloads(struct sn_control *c, struct sn_buf *out)
 {
 	static const char *const results[] = {"applied", "unchanged", "rejected", "waiting"};
@@ -77,6 +91,7 @@ static unsigned metrics(struct sn_control *c, struct sn_buf *body, const char **
 	sn_stats_done(&sum);
 	render_reloads(c, body);
 	sn_discovery_render(c->discovery, c->current->snapshot, body);
+	render_upgrades(c, body);
 	sn_metrics_family(body, "sennit_build_info", "gauge", "This program.");
 	sn_metrics_u64(body, "sennit_build_info", &version, 1, 1);
 	sn_metrics_process(body);
@@ -192,20 +207,35 @@ static unsigned answer(void *arg, const struct sn_request *req, const struct sn_
 	return 404;
 }
 
-int sn_admin_start(struct sn_control *c, struct sn_err *err)
+int sn_admin_bind(struct sn_control *c, struct sn_err *err)
 {
 	struct sn_addr at = c->boot->admin, local;
-	char text[SN_ADDR_TEXT];
-	int fd = sn_listener_bind(&at, false, 128, &local, err);
+	int fd = sn_handed_take(&c->upgrade.handed, SN_HANDED_ADMIN, &at, 0, 1);
 
+	if (fd < 0)
+		fd = sn_listener_reserve(&at, false, &local, err);
 	if (fd < 0 && at.family == AF_INET6 &&
 	    (err->os_errno == EAFNOSUPPORT || err->os_errno == EADDRNOTAVAIL)) {
 		sn_addr_parse_ip(SN_SLICE("0.0.0.0"), at.port, &at);
-		fd = sn_listener_bind(&at, false, 128, &local, err);
+		fd = sn_handed_take(&c->upgrade.handed, SN_HANDED_ADMIN, &at, 0, 1);
+		if (fd < 0)
+			fd = sn_listener_reserve(&at, false, &local, err);
 	}
 	if (fd < 0)
 		return sn_err_wrap(err, "admin");
-	c->admin = sn_responder_new(c->loop, fd, answer, c);
+	c->admin_fd = fd;
+	return 0;
+}
+
+int sn_admin_serve(struct sn_control *c, struct sn_err *err)
+{
+	struct sn_addr local = {0};
+	char text[SN_ADDR_TEXT];
+
+	if (listen(c->admin_fd, 128))
+		return sn_err_sys(err, errno, "admin: cannot listen");
+	(void)sn_listener_address(c->admin_fd, &local);
+	c->admin = sn_responder_new(c->loop, c->admin_fd, answer, c);
 	if (!c->admin)
 		return sn_err_set(err, SN_ENOMEM, "admin: out of memory");
 	sn_info("proxy", "admin at http://%s", sn_addr_format(&local, text));

@@ -449,7 +449,7 @@ static const struct sn_conf_field timeouts_fields[] = {
 	 .max = HOURS(24),
 	 AT(sn_config_timeouts, drain),
 	 .def = "30s",
-	 .help = "at most, after SIGTERM"},
+	 .help = "at most, after SIGTERM or an upgrade in place"},
 	END};
 static const struct sn_conf_object timeouts = {"timeouts", sizeof(struct sn_config_timeouts),
 					       timeouts_fields, NULL};

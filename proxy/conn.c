@@ -157,7 +157,8 @@ static void closing_event(struct sn_conn *c, unsigned events)
 
 static void sniff(struct sn_conn *c);
 
-/* What has come on an idle connection is looked at before it is closed: no edge may have said so yet. */
+/* What has come on an idle connection is looked at before it is closed: no edge may have said so
+ * yet. */
 static void close_if_silent(struct sn_conn *c)
 {
 	c->d.may_read = true;

@@ -6,9 +6,10 @@
  *                       v
  *   DRAINING (accepting for drain.propagation) -> STOPPING (no new connections) -> ENDING
  *
- * STOPPING is patient at first: a request that is on its way on an idle connection is answered, with
- * Connection: close. After SIGTERM that lasts a moment, since who wanted to know that this proxy goes
- * had drain.propagation for it.
+ * STOPPING is patient at first: a request that is on its way on an idle connection is answered,
+ * with Connection: close. After SIGTERM that lasts a moment, since who wanted to know that this
+ * proxy goes had drain.propagation for it. After an upgrade in place (upgrade.h) nobody needs to
+ * know, and it lasts until timeouts.drain.
  */
 #include "proxy/control.h"
 
@@ -59,6 +60,8 @@ static void save_last_good(struct sn_control *c)
 	struct sn_buf text;
 	int fd;
 
+	if (sn_upgrade_is_waiting(&c->upgrade)) /* the file is still the other process's */
+		return;
 	if (!c->is_dir || last_good_path(c, path, "") || last_good_path(c, tmp, ".tmp"))
 		return;
 	sn_buf_init(&text, 32u << 20);
@@ -115,8 +118,10 @@ static void become_ready(struct sn_control *c)
 {
 	if (c->phase != SN_STARTING)
 		return;
-	c->phase = SN_READY;
 	sn_loop_timer_cancel(c->loop, &c->wait_for_routes);
+	if (!sn_upgrade_ready(&c->upgrade))
+		return;
+	c->phase = SN_READY;
 	sn_info("proxy", "ready%s%s", c->current->snapshot->revision[0] ? ", revision " : "",
 		c->current->snapshot->revision);
 }
@@ -251,7 +256,6 @@ void sn_control_drain(struct sn_control *c)
 	tell_workers(c, SN_ORDER_DRAIN);
 }
 
-
 static void on_drain_limit(struct sn_timer *t, uint64_t now_ms)
 {
 	struct sn_control *c = sn_container_of(t, struct sn_control, drain_limit);
@@ -277,6 +281,7 @@ static void *join_workers(void *arg)
 
 static void stop(struct sn_control *c)
 {
+	sn_loop_timer_cancel(c->loop, &c->propagation);
 	c->phase = SN_STOPPING;
 	tell_workers(c, SN_ORDER_PATIENT);
 	sn_loop_timer(c->loop, &c->drain_limit, c->current->timeouts.drain);
@@ -309,6 +314,24 @@ void sn_control_shutdown(struct sn_control *c)
 		return;
 	sn_control_drain(c);
 	sn_loop_timer(c->loop, &c->propagation, drained ? 0 : c->current->drain_propagation_ms);
+}
+
+void sn_control_hand_over(struct sn_control *c)
+{
+	if (c->phase >= SN_STOPPING)
+		return;
+	sn_info("proxy", "handed over: what has begun here ends here, in timeouts.drain");
+	sn_responder_stop(c->admin);
+	stop(c);
+}
+
+void sn_control_fail(struct sn_control *c)
+{
+	c->exit_code = 1;
+	if (c->phase >= SN_STOPPING)
+		return;
+	stop(c);
+	tell_workers(c, SN_ORDER_FORCE);
 }
 
 bool sn_control_is_ready(const struct sn_control *c)
@@ -364,11 +387,10 @@ static void raise_limits(void)
 	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 }
 
-static int start_workers(struct sn_control *c, unsigned override, struct sn_err *err)
+static int make_workers(struct sn_control *c, unsigned override, struct sn_err *err)
 {
 	unsigned n = override ? override : c->boot->workers, i;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int rc;
 
 	if (n == 0)
 		n = cpus > 0 && cpus < 64 ? (unsigned)cpus : 1;
@@ -376,18 +398,53 @@ static int start_workers(struct sn_control *c, unsigned override, struct sn_err 
 	if (!c->workers)
 		return sn_err_set(err, SN_ENOMEM, "out of memory");
 	for (i = 0; i < n; i++) {
-		c->workers[i] = sn_worker_new(c->boot, i, n, err);
+		c->workers[i] = sn_worker_new(c->boot, i, n, &c->upgrade.handed, err);
 		if (!c->workers[i])
 			return -(int)err->code;
 		c->n_workers++;
 	}
 	hand_out(c, c->boot);
-	for (i = 0; i < n; i++) {
-		rc = sn_worker_start(c->workers[i], err);
-		if (rc)
-			return rc;
-	}
 	return 0;
+}
+
+static int start_workers(struct sn_control *c, struct sn_err *err)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < c->n_workers && rc == 0; i++)
+		rc = sn_worker_start(c->workers[i], err);
+	return rc;
+}
+
+/* Accepts from now on: connections, administration, a successor. */
+static int serve(struct sn_control *c, struct sn_err *err)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < c->n_workers && rc == 0; i++)
+		rc = sn_worker_open(c->workers[i], err);
+	if (rc == 0)
+		rc = sn_admin_serve(c, err);
+	if (rc == 0)
+		sn_upgrade_serve(&c->upgrade);
+	return rc;
+}
+
+void sn_control_take_over(struct sn_control *c)
+{
+	struct sn_err err = {0};
+
+	if (c->phase >= SN_STOPPING)
+		return;
+	if (serve(c, &err)) {
+		sn_error("proxy", "%s", err.msg);
+		sn_control_fail(c);
+	} else if (c->upgrade.said_ready) {
+		become_ready(c);
+		save_last_good(c);
+	}
 }
 
 static struct sn_config *load_last_good(const struct sn_control *c)
@@ -440,7 +497,24 @@ static struct sn_config *passthrough(void)
 	return conf;
 }
 
-static int start(struct sn_control *c, struct sn_config *first, unsigned workers_override,
+/* Nothing is listened on before all of it is bound; a second proxy of the same user, which could
+ * bind the same listeners, fails at the admin address, which is first. */
+static int open_up(struct sn_control *c, const struct sn_control_options *o, struct sn_err *err)
+{
+	int rc = sn_upgrade_init(&c->upgrade, c, o->upgrade_path, o->upgrade, err);
+
+	if (rc == 0)
+		rc = sn_admin_bind(c, err);
+	if (rc == 0)
+		rc = make_workers(c, o->workers, err);
+	if (rc == 0)
+		rc = sn_upgrade_settle(&c->upgrade, err);
+	if (rc == 0 && !sn_upgrade_is_waiting(&c->upgrade))
+		rc = serve(c, err);
+	return rc ? rc : start_workers(c, err);
+}
+
+static int start(struct sn_control *c, struct sn_config *first, const struct sn_control_options *o,
 		 struct sn_err *err)
 {
 	int rc;
@@ -462,9 +536,7 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 		return sn_err_set(err, SN_ENOMEM, "out of memory");
 	rc = watch_signals(c, err);
 	if (rc == 0)
-		rc = start_workers(c, workers_override, err);
-	if (rc == 0)
-		rc = sn_admin_start(c, err);
+		rc = open_up(c, o, err);
 	if (rc)
 		return rc;
 	watch_config(c);
@@ -477,15 +549,18 @@ static int start(struct sn_control *c, struct sn_config *first, unsigned workers
 	return 0;
 }
 
-int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, bool is_dir,
-		   struct sn_config *first, unsigned workers_override)
+int sn_control_run(struct sn_loop *l, const struct sn_control_options *o, struct sn_config *first)
 {
-	struct sn_control c = {.loop = l, .path = path, .state_dir = state_dir, .is_dir = is_dir};
+	struct sn_control c = {.loop = l,
+			       .path = o->path,
+			       .state_dir = o->state_dir,
+			       .is_dir = o->is_dir,
+			       .admin_fd = -1};
 	struct sn_err err = {0};
 	unsigned i;
 
 	raise_limits();
-	if (start(&c, first, workers_override, &err)) {
+	if (start(&c, first, o, &err)) {
 		sn_error("proxy", "%s", err.msg);
 		return err.code == SN_ESYS ? 1 : 2;
 	}
@@ -495,7 +570,10 @@ int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, b
 	sn_info("proxy", "ended");
 	sn_watch_free(c.watch);
 	sn_discovery_free(c.discovery);
+	if (!c.admin && c.admin_fd >= 0) /* it never served */
+		close(c.admin_fd);
 	sn_responder_free(c.admin);
+	sn_upgrade_done(&c.upgrade);
 	for (i = 0; i < c.n_workers; i++)
 		sn_worker_free(c.workers[i]);
 	free(c.workers);
@@ -503,5 +581,5 @@ int sn_control_run(struct sn_loop *l, const char *path, const char *state_dir, b
 		sn_config_free(c.current);
 	sn_config_free(c.boot);
 	close(c.signals.fd);
-	return 0;
+	return c.exit_code;
 }

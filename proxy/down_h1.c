@@ -388,8 +388,8 @@ static int down_respond(struct sn_exchange *x, struct sn_response *resp, struct 
 	x->resp_chunked =
 		final && !x->tunnel && !old_client &&
 		(resp->framing == SN_FRAMING_CHUNKED || resp->framing == SN_FRAMING_CLOSE);
-	x->d_close = x->tunnel || !x->req.keep_alive || old_client || sn_conn_is_last(c) ||
-		     !x->req_done;
+	x->d_close =
+		x->tunnel || !x->req.keep_alive || old_client || sn_conn_is_last(c) || !x->req_done;
 	sn_buf_reset(&g->head);
 	if (sn_headout_response(&g->head, head, resp,
 				x->resp_chunked ? SN_HEADOUT_CHUNKED : SN_HEADOUT_AS_DECLARED,

@@ -469,7 +469,6 @@ static void on_stall(struct sn_timer *t, uint64_t now_ms)
 void sn_down_h2_leave(struct sn_conn *c)
 {
 	struct sn_down_h2 *h = c->h2;
-
 	bool at_once = sn_list_empty(&h->exchanges) && c->w->stopping && !c->w->patient;
 
 	if (h->leaving && !at_once)

@@ -19,13 +19,15 @@ enum {
 	OPT_SHUTDOWN,
 	OPT_ADMIN,
 	OPT_STATE,
+	OPT_UPGRADE,
+	OPT_UPGRADE_SOCKET,
 	OPT_LEVEL,
 	OPT_FORMAT
 };
 
 struct options {
-	const char *config, *admin, *state_dir, *tell;
-	bool check, print_defaults;
+	const char *config, *admin, *state_dir, *upgrade_socket, *tell;
+	bool check, print_defaults, upgrade;
 	unsigned workers;
 	enum sn_log_level level;
 	enum sn_log_format format;
@@ -46,6 +48,10 @@ static const struct argp_option option_list[] = {
 	{"admin", OPT_ADMIN, "ADDR", 0, "where it listens (127.0.0.1:4191)", 1},
 	{"state-dir", OPT_STATE, "DIR", 0, "where the last good document is kept (/var/run/sennit)",
 	 2},
+	{"upgrade", OPT_UPGRADE, NULL, 0,
+	 "take the sockets of the proxy that runs, if one does; it drains and ends", 2},
+	{"upgrade-socket", OPT_UPGRADE_SOCKET, "PATH", 0,
+	 "where they are handed over (with --upgrade: upgrade.sock in the state directory)", 2},
 	{"log-level", OPT_LEVEL, "LEVEL", 0, "error, warn, info (default), debug", 2},
 	{"log-format", OPT_FORMAT, "FORMAT", 0, "json, text; default: text on a terminal", 2},
 	{0}};
@@ -76,6 +82,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_STATE:
 		o->state_dir = arg;
+		break;
+	case OPT_UPGRADE:
+		o->upgrade = true;
+		break;
+	case OPT_UPGRADE_SOCKET:
+		o->upgrade_socket = arg;
 		break;
 	case OPT_WORKERS:
 		if (sn_num_u64(sn_slice_cstr(arg), 64, &n) || n == 0)
@@ -158,6 +170,40 @@ static int first_look(const char *path, bool is_dir, struct sn_config **ret)
 	return 2;
 }
 
+/* Returns 0 or the exit code. */
+static int run(const struct options *o)
+{
+	char upgrade_path[4096];
+	struct sn_control_options control = {.path = o->config,
+					     .state_dir = o->state_dir,
+					     .upgrade_path = o->upgrade_socket,
+					     .upgrade = o->upgrade,
+					     .workers = o->workers};
+	struct sn_config *first = NULL;
+	struct sn_err err = {0};
+	struct sn_loop *loop;
+	struct stat st;
+	int rc;
+
+	sn_log_init(2, o->format, o->level);
+	if (o->upgrade && !o->upgrade_socket) {
+		snprintf(upgrade_path, sizeof(upgrade_path), "%s/upgrade.sock", o->state_dir);
+		control.upgrade_path = upgrade_path;
+	}
+	control.is_dir = stat(o->config, &st) == 0 && S_ISDIR(st.st_mode);
+	rc = first_look(o->config, control.is_dir, &first);
+	if (rc)
+		return rc;
+	loop = sn_loop_new(NULL, &err);
+	if (!loop) {
+		sn_error("proxy", "%s", err.msg);
+		return 1;
+	}
+	rc = sn_control_run(loop, &control, first);
+	sn_loop_free(loop);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -173,12 +219,6 @@ int main(int argc, char **argv)
 			    .state_dir = "/var/run/sennit",
 			    .level = SN_LOG_INFO,
 			    .format = SN_LOG_AUTO};
-	struct sn_config *first = NULL;
-	struct sn_err err = {0};
-	struct sn_loop *loop;
-	struct stat st;
-	bool is_dir;
-	int rc;
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
@@ -192,17 +232,5 @@ int main(int argc, char **argv)
 	}
 	if (o.check)
 		return check_only(o.config);
-	sn_log_init(2, o.format, o.level);
-	is_dir = stat(o.config, &st) == 0 && S_ISDIR(st.st_mode);
-	rc = first_look(o.config, is_dir, &first);
-	if (rc)
-		return rc;
-	loop = sn_loop_new(NULL, &err);
-	if (!loop) {
-		sn_error("proxy", "%s", err.msg);
-		return 1;
-	}
-	rc = sn_control_run(loop, o.config, o.state_dir, is_dir, first, o.workers);
-	sn_loop_free(loop);
-	return rc;
+	return run(&o);
 }

@@ -35,10 +35,10 @@ static void set_limits(struct sn_worker *w, const struct sn_config_limits *limit
 }
 
 struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned n_workers,
-				struct sn_err *err)
+				struct sn_handed *handed, struct sn_err *err)
 {
 	struct sn_worker *w = calloc(1, sizeof(*w));
-	size_t i, k, n = 0;
+	size_t i;
 
 	if (!w)
 		goto oom;
@@ -69,41 +69,8 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	if (!w->loop)
 		goto fail;
 	sn_trim_init(&w->trim, w->loop);
-	for (i = 0; i < boot->n_listeners; i++)
-		n += boot->listeners[i].n_addresses;
-	w->listens = calloc(n ? n : 1, sizeof(*w->listens));
-	if (!w->listens)
-		goto oom;
-	for (i = 0; i < boot->n_listeners; i++)
-		for (k = 0; k < boot->listeners[i].n_addresses; k++) {
-			struct sn_listen *l = &w->listens[w->n_listens];
-			struct sn_addr *at = &boot->listeners[i].addresses[k];
-			struct sn_err why = {0};
-			int fd = sn_listener_bind(at, true, 1024, at, &why);
-
-			if (fd < 0 && at->family == AF_INET6 &&
-			    (why.os_errno == EAFNOSUPPORT || why.os_errno == EADDRNOTAVAIL)) {
-				sn_info("proxy", "listener %s: %s; going on without IPv6",
-					boot->listeners[i].name, why.msg);
-				continue;
-			}
-			if (fd < 0) {
-				*err = why;
-				sn_err_wrap(err, "listener %s", boot->listeners[i].name);
-				goto fail;
-			}
-			l->worker = w;
-			l->conf = &boot->listeners[i];
-			if (l->conf->tls)
-				l->tls = sn_tls_ctx_ref(l->conf->tls->ctx);
-			if (sn_listener_start(&l->listener, w->loop, fd, sn_conn_accept)) {
-				sn_err_set(err, SN_ESYS, "listener %s: cannot be watched",
-					   boot->listeners[i].name);
-				goto fail;
-			}
-			l->listener.use = SN_FD_ACCEPT;
-			w->n_listens++;
-		}
+	if (sn_listens_make(w, handed, err))
+		goto fail;
 	return w;
 oom:
 	sn_err_set(err, SN_ENOMEM, "worker: out of memory");
@@ -722,6 +689,13 @@ static void obey(struct sn_task *t)
 	struct sn_worker *w = o->w;
 	enum sn_worker_order what = (enum sn_worker_order)(o - w->orders);
 
+	struct sn_err err = {0};
+
+	if (what == SN_ORDER_OPEN) {
+		if (sn_listens_accept(w, &err))
+			sn_error("proxy", "%s", err.msg);
+		return;
+	}
 	w->draining = true;
 	if (what == SN_ORDER_DRAIN) {
 		sn_list_each(&w->connections, at, after) sn_conn_drain(sn_conn_of(at));
@@ -738,16 +712,12 @@ void sn_worker_tell(struct sn_worker *w, enum sn_worker_order what)
 void sn_worker_free(struct sn_worker *w)
 {
 	struct sn_map_entry *e;
-	size_t i;
 
 	if (!w)
 		return;
-	for (i = 0; w->listens && i < w->n_listens; i++) {
-		sn_listener_close(&w->listens[i].listener);
-		sn_tls_ctx_unref(w->listens[i].tls);
-	}
 	close_all(w);
 	sn_mirror_end_all(w);
+	sn_listens_free(w);
 	w->ended = true;
 	sn_map_done(&w->clusters, free_cluster);
 	sn_map_done(&w->gates, free_gate);
@@ -767,6 +737,5 @@ void sn_worker_free(struct sn_worker *w)
 	sn_buf_done(&w->gather.trail);
 	sn_buf_done(&w->frames);
 	free(w->slots);
-	free(w->listens);
 	free(w);
 }

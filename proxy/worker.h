@@ -19,6 +19,7 @@
 #include "proxy/peer.h"
 #include "proxy/stats.h"
 #include "proxy/trim.h"
+#include "proxy/upgrade.h"
 
 /* Endpoints of one service at one port, as this worker uses them. */
 struct sn_cluster {
@@ -42,6 +43,8 @@ struct sn_slot {
 
 struct sn_listen {
 	struct sn_listener listener;
+	int fd;	      /* does not change: the control thread reads it */
+	bool started; /* the listener has it */
 	struct sn_worker *worker;
 	/* of the first configuration: listeners do not change */
 	const struct sn_config_listener *conf;
@@ -51,7 +54,14 @@ struct sn_listen {
 };
 
 /* What the control thread can tell a worker; each at most once at a time, and without memory. */
-enum sn_worker_order { SN_ORDER_DRAIN, SN_ORDER_PATIENT, SN_ORDER_IDLE, SN_ORDER_FORCE, SN_ORDERS };
+enum sn_worker_order {
+	SN_ORDER_OPEN,
+	SN_ORDER_DRAIN,
+	SN_ORDER_PATIENT,
+	SN_ORDER_IDLE,
+	SN_ORDER_FORCE,
+	SN_ORDERS
+};
 
 struct sn_exchange;
 
@@ -106,19 +116,28 @@ struct sn_worker {
 	bool patient;  /* while stopping: idle connections may still bring a request */
 };
 
-/* Creates worker @index of @n_workers with its listeners bound. @boot is borrowed for the worker's
- * life. */
+/* Creates worker @index of @n_workers with its listeners bound: takes those of @handed that are its
+ * own.
+ * @boot is borrowed for the worker's life. */
 struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned n_workers,
-				struct sn_err *err);
+				struct sn_handed *handed, struct sn_err *err);
+/* Listens; the worker accepts, once it runs. Once. */
+int sn_worker_open(struct sn_worker *w, struct sn_err *err);
+
+/* listen.c, for worker.c: its sockets. */
+int sn_listens_make(struct sn_worker *w, struct sn_handed *handed, struct sn_err *err);
+int sn_listens_accept(struct sn_worker *w, struct sn_err *err);
+void sn_listens_free(struct sn_worker *w);
+
 int sn_worker_start(struct sn_worker *w, struct sn_err *err);
 /* From the control thread: adopt this snapshot (a reference is taken). */
 void sn_worker_set_snapshot(struct sn_worker *w, const struct sn_config *c);
 /* From the control thread: @service, if its endpoints are to be discovered, has these from now on,
  * whatever snapshot comes, until it is gone or lists them itself. A reference of @set is taken. */
 void sn_worker_set_endpoints(struct sn_worker *w, const char *service, struct sn_endpoint_set *set);
-/* SN_ORDER_DRAIN: what comes in is asked to go elsewhere. The others: what has connected is accepted, then
- * no more, and when no connection is left the thread ends. PATIENT: idle connections hear of it with
- * their next answer; IDLE: they close; FORCE: all do, now. */
+/* SN_ORDER_DRAIN: what comes in is asked to go elsewhere. PATIENT, IDLE, FORCE: what has connected
+ * is accepted, then no more, and when no connection is left the thread ends. PATIENT: idle
+ * connections hear of it with their next answer; IDLE: they close; FORCE: all do, now. */
 void sn_worker_tell(struct sn_worker *w, enum sn_worker_order what);
 /* Copies the worker's statistics into @into, on the worker's thread; waits up to a second.
  * Returns 0, -SN_ETIMEOUT or -SN_ENOMEM. */

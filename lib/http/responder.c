@@ -224,6 +224,11 @@ struct sn_responder *sn_responder_new(struct sn_loop *l, int fd, sn_responder_fn
 	return r;
 }
 
+void sn_responder_stop(struct sn_responder *r)
+{
+	sn_listener_close(&r->listener);
+}
+
 void sn_responder_free(struct sn_responder *r)
 {
 	struct sn_list *at;

@@ -20,6 +20,8 @@ typedef unsigned (*sn_responder_fn)(void *arg, const struct sn_request *req,
 
 /* @fd: a listening socket, owned from now on. NULL when out of memory. */
 struct sn_responder *sn_responder_new(struct sn_loop *l, int fd, sn_responder_fn fn, void *arg);
+/* Accepts no more; requests under way are answered. */
+void sn_responder_stop(struct sn_responder *r);
 void sn_responder_free(struct sn_responder *r);
 
 #endif
