@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proxy/trim.h - gives memory back to the system once a crowd has gone: the allocator keeps what
- * was in use at the peak, for ever. Connections count, and the requests in flight on them. One look,
- * a second after a connection has gone and few are left; a worker that is idle has no timer. Pure
- * but for the call at the end. */
+ * was in use at the peak, for ever. Connections count, and the requests in flight on them. One
+ * look, a second after a connection has gone and few are left; a worker that is idle has no timer.
+ * Pure but for the call at the end. */
 #ifndef SN_PROXY_TRIM_H
 #define SN_PROXY_TRIM_H
 
