@@ -11,6 +11,7 @@
 #include "proxy/exchange.h"
 
 #define MIRRORS_MAX 64 /* at once, of a worker */
+#define ANSWER_MAX (1u << 20) /* of it that is read */
 #define LIMIT_MS 30000 /* for all of it, once it has the whole request */
 
 static void count(struct sn_stats_block *b, enum sn_filter_action what)
@@ -27,6 +28,14 @@ static void drop(struct sn_exchange *m)
 	sn_exchange_drop(m, m->status);
 }
 
+/* Ends it in the middle. */
+static void give_up(struct sn_exchange *m)
+{
+	sn_loop_turn_end_cancel(m->w->loop, &m->filtered->mirrored.start);
+	m->w->n_mirrors--;
+	sn_exchange_abort(m);
+}
+
 /* --- the client's side, where nobody is ---------------------------------------------------------
  */
 
@@ -38,12 +47,17 @@ static int down_respond(struct sn_exchange *m, struct sn_response *resp, struct 
 	return 0;
 }
 
+/* What nobody reads is not read for ever. */
 static int down_payload(struct sn_exchange *m, const struct iovec *iov, int n_iov)
 {
-	(void)m;
-	(void)iov;
-	(void)n_iov;
-	return 0;
+	int i;
+
+	for (i = 0; i < n_iov; i++)
+		m->filtered->mirrored.n_read += iov[i].iov_len;
+	if (m->filtered->mirrored.n_read <= ANSWER_MAX)
+		return 0;
+	give_up(m);
+	return -SN_ECONN;
 }
 
 static int down_end(struct sn_exchange *m, const struct sn_headers *trailers, struct sn_slice head)
@@ -294,11 +308,6 @@ void sn_mirror_end_all(struct sn_worker *w)
 	struct sn_list *at;
 
 	/* One that ends may take others with it, by the connection that they wait for. */
-	while ((at = sn_list_first(&w->mirrors))) {
-		struct sn_exchange *m = mirror_of(at);
-
-		sn_loop_turn_end_cancel(w->loop, &m->filtered->mirrored.start);
-		w->n_mirrors--;
-		sn_exchange_abort(m);
-	}
+	while ((at = sn_list_first(&w->mirrors)))
+		give_up(mirror_of(at));
 }

@@ -28,6 +28,7 @@ struct sn_mirrored {
 	uint16_t asked_port;
 	struct sn_stats_block *stats; /* of the rule; NULL when out of memory */
 	struct sn_task start;
+	size_t n_read; /* of its answer's body */
 };
 
 /* Copies the head of @x, whose rule has mirrors, for those that are drawn. Without a body they
