@@ -160,6 +160,7 @@ static bool copy_request(struct sn_exchange *m, const struct sn_exchange *x)
 	to.n = from->n;
 	m->req = x->req;
 	m->req.headers = to;
+	m->req.text = sn_slice("", 0); /* it goes with the client's stream */
 	m->head = sn_slice(head, x->head.n);
 	m->n_parsed = x->n_parsed;
 	m->hop = x->hop;

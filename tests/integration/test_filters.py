@@ -373,6 +373,22 @@ def test_large_bodies_are_not_copied(start_proxy, origin, client):
 
 
 @all_clients
+def test_a_copy_outlives_its_client(start_proxy, origin, client):
+    """It is sent when the client's connection, and all that was kept for it, has gone."""
+    go = threading.Event()
+    with Recording("h2", on_connection=lambda _: go.wait(30 * SLOW)) as copy:
+        proxy = start_proxy([service("web", [origin.address], routes=routed(rule(mirror("copy")))),
+                             copy.service("copy")], timeouts={"connect": "30s"})
+        with connect(client, proxy.port) as c:
+            assert ask(c, "POST", "/path", headers=[("x-mine", "v" * 3000)], body=b"abc")[0].status == 200
+        wait_for(lambda: proxy.metric("tcp_open_connections") == 0, "the client to go")
+        go.set()
+        wait_for(lambda: copy.exchanges and hasattr(copy.exchanges[0], "body"), "the copy")
+        ex = copy.exchanges[0]
+        assert (ex.target, ex.get("x-mine"), ex.body) == ("/path", "v" * 3000, b"abc")
+
+
+@all_clients
 def test_a_copy_of_half_a_request_is_never_sent(start_proxy, client):
     with Origin(lambda conn, o: conn.closed()) as origin, Origin() as copy:
         proxy = start_proxy([service("web", [origin.address], routes=routed(rule(mirror("copy")))),
