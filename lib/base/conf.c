@@ -403,6 +403,18 @@ static const struct sn_conf_field *field_of(const struct sn_conf_object *obj, st
 	return NULL;
 }
 
+/* For each key of a document: without printf. */
+static void path_add(struct sn_conf_ctx *ctx, size_t len, const char *key)
+{
+	size_t n = strlen(key), dot = len > 0;
+
+	if (len + dot + n >= sizeof(ctx->path))
+		return; /* the place is named without its end */
+	if (dot)
+		ctx->path[len] = '.';
+	memcpy(ctx->path + len + dot, key, n + 1);
+}
+
 static int decode_member(struct sn_conf_ctx *ctx, const struct sn_conf_object *obj,
 			 const struct sn_member *m, void *out)
 {
@@ -415,7 +427,7 @@ static int decode_member(struct sn_conf_ctx *ctx, const struct sn_conf_object *o
 			unknown_key(ctx, obj, m);
 		return 0;
 	}
-	snprintf(ctx->path + len, sizeof(ctx->path) - len, "%s%s", len ? "." : "", f->key);
+	path_add(ctx, len, f->key);
 	if (m->val->type != SN_VAL_NULL) { /* "key:" with nothing means absent */
 		rc = decode_value(ctx, f, m->val, (char *)out + f->offset, out);
 		if (f->has_offset)

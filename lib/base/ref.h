@@ -27,4 +27,10 @@ static inline bool sn_refcount_dec(struct sn_refcount *r)
 	return atomic_fetch_sub_explicit(&r->n, 1, memory_order_acq_rel) == 1;
 }
 
+/* True when the caller's reference is the only one, and what others did with theirs is done. */
+static inline bool sn_refcount_is_one(const struct sn_refcount *r)
+{
+	return atomic_load_explicit(&r->n, memory_order_acquire) == 1;
+}
+
 #endif

@@ -110,14 +110,15 @@ struct sn_val *sn_val_new_bool(struct sn_arena *a, bool b)
 	return v;
 }
 
-/* Room for one more in an array that has doubled at each power of two from 4 on. */
+/* Room for one more in an array that has doubled at each power of two from 2 on: most maps and
+ * lists of large documents are that short. */
 static void *grown(struct sn_arena *a, void *old, size_t n, size_t size)
 {
 	void *p;
 
-	if (n != 0 && (n < 4 || (n & (n - 1)) != 0))
+	if (n == 1 || (n & (n - 1)) != 0)
 		return old;
-	p = sn_arena_array(a, n ? n * 2 : 4, size);
+	p = sn_arena_array(a, n ? n * 2 : 2, size);
 	if (p && n)
 		memcpy(p, old, n * size);
 	return p;
@@ -157,6 +158,38 @@ int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, stru
 	members[map->map.n++] = (struct sn_member){
 		.key = sn_slice(copy, key.n), .line = v->line, .col = v->col, .val = v};
 	return 0;
+}
+
+static int copy_into(struct sn_arena *a, struct sn_val *to, const struct sn_val *from)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; from->type == SN_VAL_LIST && i < from->list.n && !rc; i++)
+		rc = sn_val_push(a, to, sn_val_copy(a, from->list.items[i]));
+	for (i = 0; from->type == SN_VAL_MAP && i < from->map.n && !rc; i++) {
+		struct sn_val *v = sn_val_copy(a, from->map.members[i].val);
+
+		rc = v ? sn_val_add(a, to, from->map.members[i].key, v) : -SN_ENOMEM;
+	}
+	return rc;
+}
+
+struct sn_val *sn_val_copy(struct sn_arena *a, const struct sn_val *v)
+{
+	struct sn_val *copy;
+
+	if (v->type == SN_VAL_STR)
+		return sn_val_new_str(a, v->str);
+	copy = sn_val_new(a, v->type);
+	if (!copy)
+		return NULL;
+	if (v->type == SN_VAL_LIST || v->type == SN_VAL_MAP)
+		return copy_into(a, copy, v) ? NULL : copy;
+	*copy = *v;
+	copy->file = NULL;
+	copy->line = copy->col = 0;
+	return copy;
 }
 
 static bool equal_maps(const struct sn_val *a, const struct sn_val *b)

@@ -75,6 +75,9 @@ int sn_val_push(struct sn_arena *a, struct sn_val *list, struct sn_val *item);
 int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
 /* sn_val_set() for a @key that is known not to be there, and a @v that is not NULL: no search. */
 int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
+/* A deep copy without places, which needs nothing of the arena that @v lives in. NULL on failure.
+ */
+struct sn_val *sn_val_copy(struct sn_arena *a, const struct sn_val *v);
 /* Deep equality, maps without regard to order. */
 bool sn_val_equal(const struct sn_val *a, const struct sn_val *b);
 

@@ -135,6 +135,8 @@ static void resolve_plain(struct sn_val *v, const char *s)
 	static const char *const falses[] = {"false", "False", "FALSE"};
 	size_t i;
 
+	if (*s && !strchr("~nNtTfF+-.0123456789", *s))
+		return; /* nothing but a string begins so */
 	for (i = 0; i < SN_ARRAY_LEN(nulls); i++)
 		if (strcmp(s, nulls[i]) == 0) {
 			v->type = SN_VAL_NULL;
@@ -257,6 +259,20 @@ static struct sn_val *sequence(struct reader *r, yaml_event_t *start, unsigned d
 	return NULL;
 }
 
+/* The first keys of a map are looked through, which costs less than a table; @keys has the others.
+ */
+#define KEYS_SCANNED 16
+
+static bool has_key(const struct sn_val *map, const struct sn_map *keys, struct sn_slice key)
+{
+	size_t i;
+
+	for (i = 0; i < map->map.n && i < KEYS_SCANNED; i++)
+		if (sn_slice_eq(map->map.members[i].key, key))
+			return true;
+	return map->map.n > KEYS_SCANNED && sn_map_find(keys, key);
+}
+
 /* Reads one key and its value. Returns 0, 1 at the map's end, or an error. */
 static int pair(struct reader *r, struct sn_val *map, struct sn_map *keys, unsigned depth)
 {
@@ -279,9 +295,9 @@ static int pair(struct reader *r, struct sn_val *map, struct sn_map *keys, unsig
 	else if (sn_slice_eq_cstr(key, "<<"))
 		rc = fail(r, k.start_mark, SN_ESYNTAX,
 			  "merge keys (\"<<\") are not YAML 1.2; write the values out", NULL);
-	else if (sn_map_find(keys, key))
+	else if (has_key(map, keys, key))
 		rc = fail(r, k.start_mark, SN_ESYNTAX, "duplicate key", key.p);
-	else if (sn_map_put(keys, key, map, NULL))
+	else if (map->map.n >= KEYS_SCANNED && sn_map_put(keys, key, map, NULL))
 		rc = fail(r, k.start_mark, SN_ENOMEM, "out of memory", NULL);
 	if (rc || next_event(r, &e)) {
 		yaml_event_delete(&k);
@@ -489,25 +505,37 @@ int sn_yaml_parse(struct sn_arena *a, const char *file, const char *p, size_t n,
 
 /* --- writer ------------------------------------------------------------------------------- */
 
+static bool plain_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '-' && c <= '9') ||
+	       c == '_'; /* '-' '.' '/' and digits lie side by side */
+}
+
+/* What YAML 1.1 readers take for booleans, beyond those of 1.2. */
+static bool old_boolean(const char *s)
+{
+	static const char *const words[] = {"yes", "no", "on", "off", "y", "n"};
+	size_t i;
+
+	for (i = 0; i < SN_ARRAY_LEN(words); i++)
+		if (strcasecmp(s, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool plain_safe(const char *s)
 {
 	struct sn_val v = {.type = SN_VAL_STR};
-	size_t i, n = strlen(s);
+	size_t n = 0;
 
-	if (n == 0 || n > 256 ||
-	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		      "_-./") != n)
-		return false;
 	if (s[0] == '-' || s[0] == '.')
 		return false;
-	for (i = 0; i < n; i++)
-		if (s[i] == ':')
-			return false;
+	while (n <= 256 && plain_char(s[n]))
+		n++;
+	if (n == 0 || s[n] || n > 256)
+		return false;
 	resolve_plain(&v, s);
-	/* what YAML 1.1 readers take for booleans is quoted as well */
-	return v.type == SN_VAL_STR && strcasecmp(s, "yes") != 0 && strcasecmp(s, "no") != 0 &&
-	       strcasecmp(s, "on") != 0 && strcasecmp(s, "off") != 0 && strcasecmp(s, "y") != 0 &&
-	       strcasecmp(s, "n") != 0;
+	return v.type == SN_VAL_STR && (n > 3 || !old_boolean(s));
 }
 
 /* What begins at @p (valid UTF-8) is a character that YAML reads as a line break or refuses unless

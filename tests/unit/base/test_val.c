@@ -173,12 +173,50 @@ static void test_equal(void **state)
 	sn_arena_done(&a);
 }
 
+static void test_copy_needs_nothing_of_the_original(void **state)
+{
+	struct sn_arena a, b;
+	struct sn_val *map, *list, *copy;
+
+	(void)state;
+	sn_arena_init(&a, 0, 0);
+	sn_arena_init(&b, 0, 0);
+	map = sn_val_new(&a, SN_VAL_MAP);
+	list = sn_val_new(&a, SN_VAL_LIST);
+	sn_val_push(&a, list, sn_val_new_str(&a, SN_SLICE("x")));
+	sn_val_push(&a, list, sn_val_new_bool(&a, true));
+	sn_val_push(&a, list, sn_val_new(&a, SN_VAL_NULL));
+	list->file = "f";
+	list->line = 3;
+	sn_val_set(&a, map, SN_SLICE("list"), list);
+	sn_val_set(&a, map, SN_SLICE("int"), sn_val_new_int(&a, 7));
+	copy = sn_val_copy(&b, map);
+	assert_true(sn_val_equal(copy, map));
+	sn_arena_done(&a);
+	assert_string_equal(sn_val_str(sn_val_at(sn_val_get(copy, "list"), 0), NULL), "x");
+	assert_int_equal(sn_val_int(sn_val_get(copy, "int"), 0), 7);
+	assert_null(sn_val_get(copy, "list")->file);
+	assert_int_equal(sn_val_get(copy, "list")->line, 0);
+	sn_arena_done(&b);
+	sn_arena_init(&a, 0, 0);
+	sn_arena_init(&b, 0, 64);
+	list = sn_val_new(&a, SN_VAL_LIST);
+	sn_val_push(&a, list, sn_val_new_int(&a, 1));
+	assert_null(sn_val_copy(&b, list)); /* no memory for all of it */
+	sn_arena_done(&a);
+	sn_arena_done(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_readers_forgive), cmocka_unit_test(test_path),
-		cmocka_unit_test(test_builders_grow),	cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_null_items),	cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_readers_forgive),
+		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_builders_grow),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_null_items),
+		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_copy_needs_nothing_of_the_original),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,16 @@ static void test_refused(void **state)
 {
 	(void)state;
 	refuse(T("a: 1\nb: 2\na: 3\n"), -SN_ESYNTAX, 3, 1, "duplicate key: \"a\"");
+	/* among many: the sixteenth key, the seventeenth, and one behind them */
+	refuse(T("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1, l: 1, m: 1, "
+		 "n: 1, o: 1, p: 1, p: 1}"),
+	       -SN_ESYNTAX, 1, 98, "duplicate key: \"p\"");
+	refuse(T("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1, l: 1, m: 1, "
+		 "n: 1, o: 1, p: 1, q: 1,\nq: 1}"),
+	       -SN_ESYNTAX, 2, 1, "duplicate key: \"q\"");
+	refuse(T("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1, l: 1, m: 1, "
+		 "n: 1, o: 1, p: 1, q: 1, r: 1, s: 1,\na: 1}"),
+	       -SN_ESYNTAX, 2, 1, "duplicate key: \"a\"");
 	refuse(T("{a: 1, \"a\": 2}"), -SN_ESYNTAX, 1, 8, "duplicate key");
 	refuse(T("a:\n\tb: 1\n"), -SN_ESYNTAX, 2, 1, "not valid YAML");
 	refuse(T("a: 1\0"), -SN_ESYNTAX, 1, 5, "NUL");
