@@ -102,30 +102,40 @@ struct entry {
 	uint32_t item;
 	struct sn_endpoint *e;
 	bool fresh;
+	bool twice; /* an earlier item has the address */
 };
 
-static int by_id_then_item(const void *x, const void *y)
+/* One of a list, by its id. */
+struct place {
+	uint64_t id;
+	uint32_t i;
+};
+
+/* By id, equal ones in the order they were in. Ids are hashes, so that as many buckets as there are
+ * ids hold about one each: linear, where the comparisons of a sort would be most of an update.
+ * Returns 0 or -SN_ENOMEM. */
+static int sort_places(struct place *v, uint32_t n)
 {
-	const struct entry *p = x, *q = y;
+	unsigned shift = 64 - (n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 1);
+	size_t buckets = (size_t)1 << (64 - shift), i, k;
+	uint32_t *start = calloc(buckets + 1, sizeof(*start));
+	struct place *out = calloc(n ? n : 1, sizeof(*out));
+	bool ok = start && out;
 
-	if (p->id != q->id)
-		return p->id < q->id ? -1 : 1;
-	return p->item < q->item ? -1 : p->item > q->item;
-}
-
-static int by_item(const void *x, const void *y)
-{
-	const struct entry *p = x, *q = y;
-
-	return p->item < q->item ? -1 : p->item > q->item;
-}
-
-static int by_id(const void *x, const void *y, void *arg)
-{
-	const struct sn_balance__set *set = arg;
-	uint64_t p = set->v[*(const uint32_t *)x]->id, q = set->v[*(const uint32_t *)y]->id;
-
-	return p < q ? -1 : p > q;
+	for (i = 0; ok && i < n; i++)
+		start[(v[i].id >> shift) + 1]++;
+	for (i = 0; ok && i < buckets; i++)
+		start[i + 1] += start[i];
+	for (i = 0; ok && i < n; i++)
+		out[start[v[i].id >> shift]++] = v[i];
+	for (i = 0; ok && i < n; i++) {
+		for (k = i; k > 0 && v[k - 1].id > out[i].id; k--)
+			v[k] = v[k - 1];
+		v[k] = out[i];
+	}
+	free(start);
+	free(out);
+	return ok ? 0 : -SN_ENOMEM;
 }
 
 static uint64_t average_latency(const struct sn_balance *b, uint64_t now_ns)
@@ -141,8 +151,36 @@ static uint64_t average_latency(const struct sn_balance *b, uint64_t now_ns)
 	return n ? (uint64_t)(sum / n) : 0;
 }
 
-/* Each address once, sorted by place; known ones with their endpoint, others with a new one.
- * Returns how many; *ret_ok false: without memory for all. */
+/* Finds what is there of @list, and what comes twice in it. Both sets are walked by id, side by
+ * side. Returns 0 or -SN_ENOMEM. */
+static int recognize(const struct sn_balance *b, struct entry *list, uint32_t n)
+{
+	struct place *places = calloc(n ? n : 1, sizeof(*places));
+	uint32_t i, k = 0, last = 0;
+	int rc = places ? 0 : -SN_ENOMEM;
+
+	for (i = 0; places && i < n; i++)
+		places[i] = (struct place){list[i].id, i};
+	if (places)
+		rc = sort_places(places, n);
+	for (i = 0; rc == 0 && i < n; i++) {
+		struct entry *x = &list[places[i].i];
+
+		x->twice = i > 0 && places[last].id == x->id;
+		if (x->twice)
+			continue;
+		last = i;
+		while (b->set && k < b->set->n && b->set->v[b->set->by_id[k]]->id < x->id)
+			k++;
+		if (b->set && k < b->set->n && b->set->v[b->set->by_id[k]]->id == x->id)
+			x->e = b->set->v[b->set->by_id[k]];
+	}
+	free(places);
+	return rc;
+}
+
+/* Each address once, in order; known ones with their endpoint, others with a new one. Returns how
+ * many; *ret_ok false: without memory for all. */
 static uint32_t match(struct sn_balance *b, const struct sn_balance_item *items, struct entry *list,
 		      uint32_t n, uint64_t now_ns, bool *ret_ok)
 {
@@ -151,30 +189,29 @@ static uint32_t match(struct sn_balance *b, const struct sn_balance_item *items,
 
 	for (i = 0; i < n; i++)
 		list[i] = (struct entry){.id = sn_balance_id(&items[i].addr), .item = i};
-	qsort(list, n, sizeof(*list), by_id_then_item);
-	for (i = 0; i < n; i++)
-		if (out == 0 || list[out - 1].id != list[i].id)
-			list[out++] = list[i];
-	*ret_ok = true;
-	for (i = 0; i < out; i++) {
-		struct entry *x = &list[i];
+	*ret_ok = recognize(b, list, n) == 0;
+	for (i = 0; *ret_ok && i < n; i++) {
+		struct entry *x = &list[out];
 
-		x->e = b->set ? sn_balance_find(b, x->id) : NULL;
-		if (x->e)
+		if (list[i].twice)
 			continue;
-		x->fresh = true;
-		x->e = calloc(1, sizeof(*x->e));
+		*x = list[i];
 		if (!x->e) {
-			*ret_ok = false;
-			return i;
+			x->fresh = true;
+			x->e = calloc(1, sizeof(*x->e));
+			*ret_ok = x->e != NULL;
 		}
+		if (!*ret_ok)
+			break;
+		out++;
+		if (!x->fresh)
+			continue;
 		x->e->addr = items[x->item].addr;
 		x->e->id = x->id;
 		x->e->ewma_ns = start;
 		x->e->ewma_at_ns = now_ns;
 		x->e->born_ns = b->filled ? now_ns : 0;
 	}
-	qsort(list, out, sizeof(*list), by_item);
 	return out;
 }
 
@@ -189,16 +226,19 @@ static struct sn_balance__set *prepare(const struct sn_balance_settings *s,
 				       uint32_t n)
 {
 	struct sn_balance__set *set = sn_balance__set_new(s, n);
+	struct place *places = calloc(n ? n : 1, sizeof(*places));
+	bool ok = set && places;
 	uint32_t i;
 
-	if (!set)
-		return NULL;
-	for (i = 0; i < n; i++) {
+	for (i = 0; ok && i < n; i++)
+		places[i] = (struct place){v[i]->id, i};
+	ok = ok && sort_places(places, n) == 0;
+	for (i = 0; ok && i < n; i++) {
 		set->v[i] = v[i];
-		set->by_id[i] = i;
+		set->by_id[i] = places[i].i;
 	}
-	qsort_r(set->by_id, n, sizeof(*set->by_id), by_id, set);
-	if (n == 0 || sn_balance__hash_build(set, s->algorithm, weights) == 0)
+	free(places);
+	if (ok && (n == 0 || sn_balance__hash_build(set, s->algorithm, weights) == 0))
 		return set;
 	sn_balance__set_free(set);
 	return NULL;
@@ -299,6 +339,28 @@ static struct sn_balance__set *make_set(const struct sn_balance *b,
 	return set;
 }
 
+/* The very set that is there, in its order: as most changes of a configuration leave most of them.
+ */
+static bool is_there(const struct sn_balance *b, const struct sn_balance_item *items, size_t n)
+{
+	char zone[SN_BALANCE_ZONE_MAX];
+	size_t i;
+
+	if (!b->set || b->set->n != n)
+		return false;
+	for (i = 0; i < n; i++) {
+		const struct sn_endpoint *e = b->set->v[i];
+
+		if (!sn_addr_eq(&e->addr, &items[i].addr) || e->weight != weight_of(&items[i]) ||
+		    e->mesh != items[i].mesh)
+			return false;
+		copy_zone(zone, items[i].zone);
+		if (strcmp(b->set->zones[e->zone], zone) != 0)
+			return false;
+	}
+	return true;
+}
+
 int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
 		      uint64_t now_ns)
 {
@@ -309,6 +371,10 @@ int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items,
 
 	if (n > SN_BALANCE_ENDPOINTS_MAX)
 		return -SN_ELIMIT;
+	if (!items)
+		n = 0;
+	if (is_there(b, items, n))
+		return 0;
 	list = calloc(n ? n : 1, sizeof(*list));
 	if (!list)
 		return -SN_ENOMEM;

@@ -180,6 +180,72 @@ static void test_updates_keep_state_and_let_the_leaving_finish(void **state)
 	sn_balance_free(b);
 }
 
+/* Thousands, with some twice, in an order that has nothing to do with their ids. */
+static void test_a_large_set_is_found_again(void **state)
+{
+	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 3);
+	struct sn_balance_item *items = calloc(MANY + 2, sizeof(*items));
+	struct sn_endpoint *first;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < MANY; i++)
+		items[i] = item(i, 1);
+	items[MANY] = item(7, 5); /* twice: as it came first */
+	items[MANY + 1] = item(MANY - 1, 5);
+	assert_int_equal(sn_balance_update(b, items, MANY + 2, 0), 0);
+	assert_int_equal(sn_balance_count(b), MANY);
+	for (i = 0; i < MANY; i++) {
+		assert_int_equal(index_of(sn_balance_at(b, i)), i);
+		assert_int_equal(sn_balance_at(b, i)->weight, 1);
+		assert_ptr_equal(sn_balance_find(b, sn_balance_at(b, i)->id), sn_balance_at(b, i));
+	}
+	first = sn_balance_at(b, 1);
+	for (i = 0; i < MANY; i++)
+		items[i] = item(MANY - i, 1); /* from the other end, one new, one gone */
+	assert_int_equal(sn_balance_update(b, items, MANY, MS), 0);
+	assert_int_equal(sn_balance_count(b), MANY);
+	assert_int_equal(index_of(sn_balance_at(b, 0)), MANY);
+	assert_ptr_equal(sn_balance_at(b, MANY - 1), first);
+	free(items);
+	sn_balance_free(b);
+}
+
+/* The same set again changes nothing; what differs in one thing is not the same. */
+static void test_what_is_there_already(void **state)
+{
+	struct sn_balance *b = new_balance(SN_BALANCE_ROUND_ROBIN, 1);
+	struct sn_balance_item items[3] = {item(0, 1), item(1, 1), item(2, 1)};
+	struct sn_endpoint *last;
+
+	(void)state;
+	assert_int_equal(sn_balance_update(b, items, 3, 0), 0);
+	last = sn_balance_at(b, 2);
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	assert_ptr_equal(sn_balance_at(b, 2), last);
+	items[2].weight = 4;
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	assert_int_equal(last->weight, 4);
+	items[2].mesh = true;
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	assert_true(last->mesh);
+	items[2].zone = SN_SLICE("a");
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	items[2].zone = SN_SLICE("b");
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	{
+		struct sn_balance_look look;
+
+		sn_balance_look(b, last, MS, &look);
+		assert_string_equal(look.zone, "b");
+	}
+	items[0] = item(9, 1);
+	assert_int_equal(sn_balance_update(b, items, 3, MS), 0);
+	assert_int_equal(index_of(sn_balance_at(b, 0)), 9);
+	assert_ptr_equal(sn_balance_at(b, 2), last);
+	sn_balance_free(b);
+}
+
 static void test_avoid(void **state)
 {
 	static const enum sn_balance_algorithm all[] = {SN_BALANCE_PEAK_EWMA,
@@ -393,6 +459,8 @@ int main(void)
 		cmocka_unit_test(test_explain_foretells),
 		cmocka_unit_test(test_who_asks_for_less_gets_less),
 		cmocka_unit_test(test_avoid),
+		cmocka_unit_test(test_a_large_set_is_found_again),
+		cmocka_unit_test(test_what_is_there_already),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
