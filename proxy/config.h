@@ -84,7 +84,8 @@ struct sn_config {
 	struct sn_config_listener *listeners;
 	size_t n_listeners;
 	struct sn_snapshot *snapshot; /* one reference */
-	const struct sn_val *doc;     /* the merged documents that all this came from */
+	const struct sn_val *fixed;   /* what of the documents only a restart changes */
+	struct sn_buf text;	      /* the merged documents that all this came from, as YAML */
 	bool has_routes;	/* the document had a revision or services: not only 00-pod.yaml */
 	char hash[SN_HASH_HEX]; /* of everything that was read, files that it names included */
 };
@@ -122,6 +123,9 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 				      struct sn_config **ret, struct sn_buf *messages);
 
 void sn_config_free(struct sn_config *c);
+/* Another one has taken the place of @c, of which listeners and their names stay in use: the rest
+ * goes. */
+void sn_config_retire(struct sn_config *c);
 
 /* Reads the endpoint files that @c names. Returns 0, or -SN_ECONF with a line in @messages for each
  * that could not be used. */
@@ -132,7 +136,8 @@ void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const 
 			 void *arg);
 
 /* The merged documents that @c came from as one YAML text (what last-good.yaml and GET /config
- * hold): never what the files say meanwhile. Returns 0 or -SN_ENOMEM. */
+ * hold): never what the files say meanwhile. Returns 0, -SN_ETOOBIG (aliases made it so) or
+ * -SN_ENOMEM. */
 int sn_config_text(const struct sn_config *c, struct sn_buf *out);
 
 void sn_config_print_defaults(struct sn_buf *out);

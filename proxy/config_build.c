@@ -32,6 +32,15 @@ struct sn_slice sn_config__keep_slice(struct build *b, const char *s)
 	return sn_slice_cstr(sn_config__keep(b, s));
 }
 
+/* Of the configuration's own arena; NULL for NULL. */
+static const char *own(struct build *b, const char *s)
+{
+	const char *copy = s ? sn_arena_strdup(&b->c->arena, s) : NULL;
+
+	b->oom |= s && !copy;
+	return copy;
+}
+
 static const struct sn_val *item(const struct sn_val *list_owner, const char *key, size_t i)
 {
 	return sn_val_at(sn_val_get(list_owner, key), i);
@@ -200,10 +209,11 @@ static void build_tls(struct build *b, const struct sn_val *v, const struct raw_
 		b->oom = true;
 		return;
 	}
-	l->tls->certificate = raw->certificate;
-	l->tls->key = raw->key;
-	l->tls->client_ca = raw->client_ca;
-	sn_config__tls(b->ctx, b->src, v, l);
+	l->tls->certificate = own(b, raw->certificate);
+	l->tls->key = own(b, raw->key);
+	l->tls->client_ca = own(b, raw->client_ca);
+	if (!b->oom)
+		sn_config__tls(b->ctx, b->src, v, l);
 }
 
 static void build_listener(struct build *b, const struct sn_val *v, const struct raw_listener *raw,
@@ -211,19 +221,18 @@ static void build_listener(struct build *b, const struct sn_val *v, const struct
 {
 	size_t i;
 
-	l->name = raw->name;
+	l->name = own(b, raw->name);
 	l->direction = (enum sn_direction)raw->direction;
 	l->transparent = raw->transparent;
 	l->protocol = (enum sn_listener_protocol)raw->protocol;
 	l->mesh_peer = raw->mesh_peer;
 	if (raw->opaque_ports) /* checked by the schema */
 		(void)sn_ports_parse(raw->opaque_ports, &l->opaque_ports, NULL);
-	l->service = raw->service;
+	l->service = own(b, raw->service);
 	l->addresses = sn_arena_array(&b->c->arena, raw->n_addresses, sizeof(*l->addresses));
-	if (!l->addresses) {
-		b->oom = true;
+	b->oom |= !l->addresses;
+	if (b->oom)
 		return;
-	}
 	for (i = 0; i < raw->n_addresses; i++)
 		if (sn_addr_parse(sn_slice_cstr(raw->addresses[i]),
 				  &l->addresses[l->n_addresses++]))
@@ -268,6 +277,23 @@ static void build_resolver(struct build *b, const struct raw_document *raw)
 	b->c->resolver.servers = all;
 }
 
+/* What the listeners, the admin server and the workers were started by. */
+static void keep_fixed(struct build *b)
+{
+	static const char *const keys[] = {"listeners", "admin", "workers"};
+	struct sn_val *fixed = sn_val_new(&b->c->arena, SN_VAL_MAP), *copy;
+	size_t i;
+
+	b->oom |= !fixed;
+	for (i = 0; i < SN_ARRAY_LEN(keys) && !b->oom; i++) {
+		const struct sn_val *v = sn_val_get(b->doc, keys[i]);
+
+		copy = v ? sn_val_copy(&b->c->arena, v) : NULL;
+		b->oom |= v && sn_val_set(&b->c->arena, fixed, sn_slice_cstr(keys[i]), copy);
+	}
+	b->c->fixed = fixed;
+}
+
 static void build_process(struct build *b, const struct raw_document *raw)
 {
 	struct sn_config *c = b->c;
@@ -279,6 +305,7 @@ static void build_process(struct build *b, const struct raw_document *raw)
 	c->drain_propagation_ms = raw->drain.propagation;
 	c->wait_for_routes_ms = raw->startup.wait_for_routes;
 	build_resolver(b, raw);
+	keep_fixed(b);
 	c->workers = 1;
 	if (raw->workers)
 		c->workers = raw->workers->type == SN_VAL_INT ? (unsigned)raw->workers->i : 0;

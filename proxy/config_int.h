@@ -151,7 +151,8 @@ void sn_config__policy(struct build *b, const struct sn_raw_policy *raw, struct 
 const struct sn_retry_policy *sn_config__retry(struct build *b, const struct sn_raw_retry *raw);
 const struct sn_rate_limit *sn_config__rate_limit(struct build *b, const struct sn_raw_rate *raw);
 
-/* raw -> sn_config with its snapshot. Findings go to @ctx. Returns 0, -SN_ECONF, -SN_ENOMEM. */
+/* raw -> sn_config with its snapshot; neither needs @raw or @doc afterwards. Findings go to @ctx.
+ * Returns 0, -SN_ECONF, -SN_ENOMEM. */
 int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 		     const struct raw_document *raw, const struct sn_config__source *src,
 		     struct sn_config *c);

@@ -18,6 +18,7 @@
 
 #define FILES_MAX 64
 #define TOTAL_MAX ((size_t)16 << 20)
+#define TEXT_MAX ((size_t)32 << 20)
 
 struct files {
 	size_t n;
@@ -207,9 +208,10 @@ static enum sn_config_result finish(struct sn_conf_ctx *ctx, struct sn_config *c
 	return SN_CONFIG_REJECTED;
 }
 
-/* From parsed documents to a configuration. */
-static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, size_t n,
-				     const struct sn_config__source *src, struct sn_config **ret)
+/* From documents, parsed into @a, to a configuration that does not need @a. */
+static enum sn_config_result compile(struct sn_config *c, struct sn_arena *a, struct sn_val **docs,
+				     size_t n, const struct sn_config__source *src,
+				     struct sn_config **ret)
 {
 	struct sn_conf_ctx *ctx = calloc(1, sizeof(*ctx));
 	enum sn_config_result result;
@@ -222,17 +224,19 @@ static enum sn_config_result compile(struct sn_config *c, struct sn_val **docs, 
 		sn_config_free(c);
 		return SN_CONFIG_REJECTED;
 	}
-	sn_conf_ctx_init(ctx, &c->arena);
+	sn_conf_ctx_init(ctx, a);
 	if (sn_config__shards(docs, n, &revision) == SN_CONFIG_WAITING) {
 		sn_config_free(c);
 		free(ctx);
 		return SN_CONFIG_WAITING;
 	}
-	c->doc = doc = sn_config__merge(&c->arena, ctx, docs, n);
+	doc = sn_config__merge(a, ctx, docs, n);
 	if (doc) {
 		rc = sn_conf_decode(ctx, &sn_config__document, doc, &raw);
 		if (rc == 0)
 			rc = sn_config__build(ctx, doc, &raw, src, c);
+		if (rc == 0 && sn_yaml_write(&c->text, doc))
+			sn_buf_done(&c->text);
 	}
 	result = finish(ctx, c, rc, ret, src->messages);
 	free(ctx);
@@ -243,9 +247,17 @@ static struct sn_config *new_config(void)
 {
 	struct sn_config *c = calloc(1, sizeof(*c));
 
-	if (c)
-		sn_arena_init(&c->arena, 16384, 256u << 20);
+	if (c) {
+		sn_arena_init(&c->arena, 0, 256u << 20);
+		sn_buf_init(&c->text, TEXT_MAX);
+	}
 	return c;
+}
+
+/* What documents are parsed into: in chunks that malloc takes from the kernel and gives back. */
+static void init_parsed(struct sn_arena *a)
+{
+	sn_arena_init(a, (size_t)256 << 10, 256u << 20);
 }
 
 /* Hash of the documents, then of the files that they name. */
@@ -273,20 +285,22 @@ enum sn_config_result sn_config_load(const char *path, const struct sn_config *i
 	struct files fs = {0};
 	struct sn_val *docs[FILES_MAX];
 	struct sn_config *c = new_config();
+	struct sn_arena parsed;
 	struct sn_buf extra;
 	struct sn_config__source src = {read_named_file, &extra, in_use, messages};
 	size_t n = 0;
 	bool missing;
 
+	init_parsed(&parsed);
 	sn_buf_init(&extra, TOTAL_MAX);
 	if (!c || read_all(&fs, path, &missing, messages) ||
-	    parse_files(&fs, &c->arena, docs, &n, messages)) {
+	    parse_files(&fs, &parsed, docs, &n, messages)) {
 		sn_config_free(c);
 	} else if (n == 0) {
 		sn_config_free(c);
 		result = SN_CONFIG_EMPTY;
 	} else {
-		result = compile(c, docs, n, &src, ret);
+		result = compile(c, &parsed, docs, n, &src, ret);
 	}
 	if (result == SN_CONFIG_OK) {
 		hash_files(&fs, &extra, (*ret)->hash);
@@ -296,6 +310,7 @@ enum sn_config_result sn_config_load(const char *path, const struct sn_config *i
 			result = SN_CONFIG_UNCHANGED;
 		}
 	}
+	sn_arena_done(&parsed);
 	sn_buf_done(&extra);
 	files_done(&fs);
 	return result;
@@ -308,17 +323,19 @@ enum sn_config_result sn_config_load_pod(const char *path, struct sn_config **re
 	struct files fs = {0};
 	struct sn_val *docs[FILES_MAX];
 	struct sn_config *c = new_config();
+	struct sn_arena parsed;
 	struct sn_buf extra;
 	struct sn_config__source src = {read_named_file, &extra, NULL, messages};
 	size_t n = 0;
 	bool missing;
 
+	init_parsed(&parsed);
 	sn_buf_init(&extra, TOTAL_MAX);
 	(void)read_all(&fs, path, &missing, messages); /* what can be read is looked at */
 	if (c)
-		n = parse_others(&fs, &c->arena, docs);
+		n = parse_others(&fs, &parsed, docs);
 	if (n)
-		result = compile(c, docs, n, &src, ret);
+		result = compile(c, &parsed, docs, n, &src, ret);
 	else
 		sn_config_free(c);
 	if (result == SN_CONFIG_OK && (*ret)->n_listeners == 0) {
@@ -328,6 +345,7 @@ enum sn_config_result sn_config_load_pod(const char *path, struct sn_config **re
 	}
 	if (result == SN_CONFIG_OK)
 		(*ret)->has_routes = false; /* not all of them, whatever these files hold */
+	sn_arena_done(&parsed);
 	sn_buf_done(&extra);
 	files_done(&fs);
 	return result;
@@ -338,23 +356,34 @@ enum sn_config_result sn_config_parse(const char *file, struct sn_slice text,
 				      struct sn_config **ret, struct sn_buf *messages)
 {
 	struct sn_config__source src = {read_file, arg, NULL, messages};
+	enum sn_config_result result = SN_CONFIG_REJECTED;
 	struct sn_config *c = new_config();
 	struct sn_yaml_mark mark = {0};
 	struct sn_err err = {0};
+	struct sn_arena parsed;
 	struct sn_val *doc;
 
 	if (!c)
 		return SN_CONFIG_REJECTED;
-	if (sn_yaml_parse(&c->arena, file, text.p, text.n, &doc, &mark, &err)) {
+	init_parsed(&parsed);
+	if (sn_yaml_parse(&parsed, file, text.p, text.n, &doc, &mark, &err)) {
 		sn_buf_printf(messages, "%s:%u:%u: %s\n", file, mark.line, mark.col, err.msg);
 		sn_config_free(c);
-		return SN_CONFIG_REJECTED;
-	}
-	if (doc->type == SN_VAL_NULL) {
+	} else if (doc->type == SN_VAL_NULL) {
 		sn_config_free(c);
-		return SN_CONFIG_EMPTY;
+		result = SN_CONFIG_EMPTY;
+	} else {
+		result = compile(c, &parsed, &doc, 1, &src, ret);
 	}
-	return compile(c, &doc, 1, &src, ret);
+	sn_arena_done(&parsed);
+	return result;
+}
+
+void sn_config_retire(struct sn_config *c)
+{
+	sn_snapshot_unref(c->snapshot);
+	c->snapshot = NULL;
+	sn_buf_done(&c->text);
 }
 
 void sn_config_free(struct sn_config *c)
@@ -366,7 +395,7 @@ void sn_config_free(struct sn_config *c)
 	for (i = 0; i < c->n_listeners; i++)
 		if (c->listeners[i].tls)
 			sn_tls_ctx_unref(c->listeners[i].tls->ctx);
-	sn_snapshot_unref(c->snapshot);
+	sn_config_retire(c);
 	sn_arena_done(&c->arena);
 	free(c);
 }
@@ -422,5 +451,7 @@ void sn_config_each_file(const struct sn_config *c, void (*fn)(void *arg, const 
 
 int sn_config_text(const struct sn_config *c, struct sn_buf *out)
 {
-	return sn_yaml_write(out, c->doc);
+	struct sn_slice text = sn_buf_slice(&c->text);
+
+	return text.n ? sn_buf_append(out, text.p, text.n) : -SN_ETOOBIG;
 }

@@ -18,7 +18,7 @@ static bool is_there(const struct sn_pair_match *in, size_t n, struct sn_slice n
 static struct sn_pair_match *pairs(struct build *b, const struct sn_raw_pair *raw, size_t n,
 				   bool with_case, size_t *ret_n)
 {
-	struct sn_pair_match *out = sn_config__take(b, n, sizeof(*out));
+	struct sn_pair_match *out = n ? sn_config__take(b, n, sizeof(*out)) : NULL;
 	size_t i;
 
 	*ret_n = 0;

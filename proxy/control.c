@@ -107,8 +107,12 @@ static void hand_out(struct sn_control *c, struct sn_config *conf)
 	sn_discovery_adopt(c->discovery, conf, c->current == conf ? NULL : c->current);
 	for (i = 0; i < c->n_workers; i++)
 		sn_worker_set_snapshot(c->workers[i], conf);
+	if (c->current != conf)
+		sn_retired_add(&c->retired, c->current->snapshot);
 	if (c->current != c->boot)
 		sn_config_free(c->current);
+	else if (c->current != conf)
+		sn_config_retire(c->boot);
 	c->current = conf;
 	if (c->watch)
 		sn_config_each_file(conf, watch_file, c->watch);
@@ -149,7 +153,7 @@ static void count_certificates(struct sn_control *c, const struct sn_config *con
 /* What the process was started with and does not change: said, rather than ignored in silence. */
 static const char *needs_restart(const struct sn_control *c, const struct sn_config *conf)
 {
-	const struct sn_val *was = c->boot->doc, *is = conf->doc;
+	const struct sn_val *was = c->boot->fixed, *is = conf->fixed;
 
 	if (!sn_val_equal(sn_val_get(was, "listeners"), sn_val_get(is, "listeners")))
 		return "listeners";
@@ -385,6 +389,7 @@ static void raise_limits(void)
 	}
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* whatever was freed until now */
 }
 
 static int make_workers(struct sn_control *c, unsigned override, struct sn_err *err)
@@ -531,6 +536,7 @@ static int start(struct sn_control *c, struct sn_config *first, const struct sn_
 	sn_timer_init(&c->propagation, on_propagated);
 	sn_timer_init(&c->last_words, on_last_words);
 	sn_timer_init(&c->drain_limit, on_drain_limit);
+	sn_retired_init(&c->retired, c->loop);
 	c->discovery = sn_discovery_new(c->loop, hand_out_endpoints, c);
 	if (!c->discovery)
 		return sn_err_set(err, SN_ENOMEM, "out of memory");
@@ -577,6 +583,7 @@ int sn_control_run(struct sn_loop *l, const struct sn_control_options *o, struct
 	for (i = 0; i < c.n_workers; i++)
 		sn_worker_free(c.workers[i]);
 	free(c.workers);
+	sn_retired_done(&c.retired);
 	if (c.current != c.boot)
 		sn_config_free(c.current);
 	sn_config_free(c.boot);

@@ -7,6 +7,7 @@
 #include "http/responder.h"
 #include "proxy/config.h"
 #include "proxy/discovery.h"
+#include "proxy/retired.h"
 #include "proxy/watch.h"
 #include "proxy/worker.h"
 
@@ -19,6 +20,7 @@ struct sn_control {
 	bool is_dir;
 	struct sn_config *boot;	   /* listeners, admin: as started */
 	struct sn_config *current; /* routes in use; may be boot */
+	struct sn_retired retired; /* snapshots before it that are still in use */
 	struct sn_worker **workers;
 	unsigned n_workers;
 	struct sn_upgrade upgrade;

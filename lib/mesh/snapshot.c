@@ -8,6 +8,9 @@
 #include "base/err.h"
 
 #define HOST_MAX 255
+/* So large that malloc takes each from the kernel and gives it back: snapshots that come and go
+ * beside each other would leave the heap full of holes. What is not used of one costs nothing. */
+#define CHUNK_BYTES ((size_t)256 << 10)
 
 struct sn_snapshot *sn_snapshot_new(void)
 {
@@ -16,7 +19,7 @@ struct sn_snapshot *sn_snapshot_new(void)
 	if (!s)
 		return NULL;
 	sn_refcount_init(&s->refs);
-	sn_arena_init(&s->arena, 16384, 0);
+	sn_arena_init(&s->arena, CHUNK_BYTES, 0);
 	sn_map_init(&s->by_host);
 	sn_map_init(&s->by_addr);
 	sn_map_init(&s->by_name);

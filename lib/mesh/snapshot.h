@@ -95,6 +95,7 @@ struct sn_snapshot {
 	struct sn_map by_host; /* lower-cased host -> service */
 	struct sn_map by_addr; /* address and port (0: any) -> service */
 	struct sn_map by_name;
+	struct sn_snapshot *older_retired; /* of proxy/retired */
 };
 
 /* An empty snapshot with one reference: fill services (from its arena), then index it. NULL when
