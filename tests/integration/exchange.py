@@ -363,12 +363,12 @@ class Recording:
     """An origin of either kind. @script(ex): plays one exchange (default: 200 to everything); .exchanges are
     those that came, in order."""
 
-    def __init__(self, kind, script=serve, settings=None, on_connection=None):
+    def __init__(self, kind, script=serve, settings=None, on_connection=None, port=0):
         self.kind, self.script, self.exchanges = kind, script, []
         if kind == "h1":
-            self.origin = Origin(self._h1)
+            self.origin = Origin(self._h1, port=port)
         else:
-            self.origin = H2Origin(self._h2, settings or {S_MAX_STREAMS: 100}, on_connection)
+            self.origin = H2Origin(self._h2, settings or {S_MAX_STREAMS: 100}, on_connection, port=port)
         self.address, self.port = self.origin.address, self.origin.port
 
     def _h1(self, conn, _):

@@ -441,10 +441,10 @@ class H2Origin:
     """An HTTP/2 server with prior knowledge. @script(stream, origin) plays each request in a thread of its
     own; .requests are the streams in order, .connections the H2Conns. Errors as in harness.Origin."""
 
-    def __init__(self, script=answer_200, settings=None, on_connection=None, host="127.0.0.1"):
+    def __init__(self, script=answer_200, settings=None, on_connection=None, host="127.0.0.1", port=0):
         self.script, self.settings, self.on_connection = script, settings or {S_MAX_STREAMS: 100}, on_connection
         self.connections, self.requests, self.errors = [], [], []
-        self.listener = socket.create_server((host, 0), backlog=512)
+        self.listener = socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.address = f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
