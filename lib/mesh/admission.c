@@ -27,8 +27,10 @@ enum sn_admission_verdict sn_admission_enter(struct sn_admission *a)
 		a->in_flight++;
 		return SN_ADMISSION_ADMIT;
 	}
-	if (a->pending >= a->max_pending)
+	if (a->pending >= a->max_pending) {
+		a->overflowed = true;
 		return SN_ADMISSION_SHED;
+	}
 	a->pending++;
 	return SN_ADMISSION_WAIT;
 }
@@ -50,8 +52,10 @@ uint32_t sn_admission_leave(struct sn_admission *a)
 void sn_admission_give_up(struct sn_admission *a)
 {
 	a->pending--;
-	if (a->pending == 0)
-		a->standing_ns = 0; /* an empty queue does not stand */
+	if (a->pending == 0) { /* an empty queue does not stand */
+		a->standing_ns = 0;
+		a->overflowed = false;
+	}
 }
 
 void sn_admission_start(struct sn_admission *a)
@@ -66,9 +70,12 @@ bool sn_admission_takes_newest(struct sn_admission *a, uint64_t oldest_ns, uint6
 
 	if (waited <= SN_ADMISSION_TARGET_NS) {
 		a->standing_ns = 0;
+		a->overflowed = false;
 		return false;
 	}
 	if (a->standing_ns == 0)
 		a->standing_ns = now_ns ? now_ns : 1;
+	if (a->overflowed)
+		return true;
 	return now_ns >= a->standing_ns && now_ns - a->standing_ns >= SN_ADMISSION_INTERVAL_NS;
 }

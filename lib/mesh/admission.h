@@ -7,8 +7,9 @@
  * will, and all work is done for nothing; then the newest is taken first, so that whoever gets in
  * is served in time and whoever cannot be is one of the old ones ("adaptive LIFO": Maurer, "Fail at
  * Scale", ACM Queue 2015). When that begins is CoDel's measure of a standing queue (Nichols,
- * Jacobson 2012): the oldest has waited more than a target, all through an interval. CoDel's own
- * remedy, dropping, needs senders who slow down for it; ours retry. */
+ * Jacobson 2012): the oldest has waited more than a target, all through an interval. The interval
+ * is there to let a burst pass, so it is not waited for once one did not fit into the queue.
+ * CoDel's own remedy, dropping, needs senders who slow down for it; ours retry. */
 #ifndef SN_MESH_ADMISSION_H
 #define SN_MESH_ADMISSION_H
 
@@ -27,6 +28,7 @@ struct sn_admission {
 	uint32_t in_flight;
 	uint32_t pending;
 	uint64_t standing_ns; /* since when the oldest has been over the target; 0: it is not */
+	bool overflowed;      /* somebody was turned away since the queue was last a good one */
 };
 
 enum sn_admission_verdict {

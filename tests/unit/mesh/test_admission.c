@@ -128,6 +128,31 @@ static void test_newest(void **state)
 	assert_false(sn_admission_takes_newest(&a, 0, t));
 }
 
+/* A burst that does not fit is none: nobody waits to find out whether it passes. */
+static void test_overflow(void **state)
+{
+	struct sn_admission a;
+	uint64_t t = 10 * S;
+
+	(void)state;
+	sn_admission_init(&a, 1, 2, NULL);
+	for (int i = 0; i < 3; i++)
+		sn_admission_enter(&a);
+	assert_false(sn_admission_takes_newest(&a, t, t + 60 * MS));
+	assert_int_equal(sn_admission_enter(&a), SN_ADMISSION_SHED);
+	assert_true(sn_admission_takes_newest(&a, t, t + 61 * MS));
+	/* A full queue that is a short one is a good one, and what was before it is forgotten. */
+	assert_false(sn_admission_takes_newest(&a, t + 50 * MS, t + 62 * MS));
+	assert_false(sn_admission_takes_newest(&a, t + 50 * MS, t + 110 * MS));
+	/* So it is by an empty one. */
+	assert_int_equal(sn_admission_enter(&a), SN_ADMISSION_SHED);
+	assert_true(sn_admission_takes_newest(&a, t + 50 * MS, t + 111 * MS));
+	sn_admission_give_up(&a);
+	sn_admission_give_up(&a);
+	sn_admission_enter(&a);
+	assert_false(sn_admission_takes_newest(&a, t + 50 * MS, t + 112 * MS));
+}
+
 /* A queue that has been empty in between has not been standing since then. */
 static void test_empty_queue_forgets(void **state)
 {
@@ -233,13 +258,10 @@ static void test_goodput(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_caps),
-		cmocka_unit_test(test_caps),
-		cmocka_unit_test(test_nobody_waits),
-		cmocka_unit_test(test_caps_change),
-		cmocka_unit_test(test_found_limit),
-		cmocka_unit_test(test_newest),
-		cmocka_unit_test(test_empty_queue_forgets),
+		cmocka_unit_test(test_no_caps),	     cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_nobody_waits), cmocka_unit_test(test_caps_change),
+		cmocka_unit_test(test_found_limit),  cmocka_unit_test(test_newest),
+		cmocka_unit_test(test_overflow),     cmocka_unit_test(test_empty_queue_forgets),
 		cmocka_unit_test(test_goodput),
 	};
 
