@@ -135,6 +135,8 @@ struct sn_endpoint *sn_balance_pick(struct sn_balance *b, const struct sn_balanc
 	}
 	if (b->set->order)
 		sn_balance__aperture_load(b, ask->now_ns);
+	if (c.e->ewma_ns == 0 && c.e->outstanding == 0)
+		c.e->ewma_at_ns = ask->now_ns; /* since when it is silent */
 	c.e->outstanding++;
 	b->load++;
 	return c.e;

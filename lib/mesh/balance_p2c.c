@@ -11,7 +11,8 @@
  *
  * The average is Finagle's (com.twitter.finagle.loadbalancer.PeakEwma): a sample above it replaces
  * it at once, one below pulls it down by time, with weight exp(-elapsed / 10 s). Without samples it
- * decays the same way, so an endpoint that was slow is tried again. */
+ * decays the same way, so an endpoint that was slow is tried again. One without history is free
+ * while it is idle and dear as soon as it is not, which is Finagle's too (its `Penalty`). */
 #include <math.h>
 
 #include "mesh/balance_int.h"
@@ -117,9 +118,21 @@ static double cost_at(const struct sn_balance *b, const struct sn_endpoint *e, d
 	return (latency < FLOOR_NS ? FLOOR_NS : latency) * queue;
 }
 
+/* Who has never answered is tried, but no answer is not a fast one: until there is one it costs
+ * what a failure does, else it would draw all that meet it for as long as it is silent. That fades
+ * too: a first request may be a stream of hours. */
+static double presumed_latency(const struct sn_endpoint *e, uint64_t now_ns)
+{
+	double silent = now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0;
+
+	if (e->ewma_ns || !e->outstanding)
+		return sn_balance__latency(e, now_ns);
+	return (double)SN_BALANCE_PENALTY_NS * exp(-silent / DECAY_NS);
+}
+
 double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns)
 {
-	return cost_at(b, e, sn_balance__latency(e, now_ns));
+	return cost_at(b, e, presumed_latency(e, now_ns));
 }
 
 /* What is far away is rarely asked, so that its average would fade to nothing and call for requests
@@ -130,7 +143,7 @@ static double far_latency(const struct sn_endpoint *far, const struct sn_endpoin
 	double f = (double)far->ewma_ns, n = (double)near->ewma_ns;
 
 	if (f <= 0)
-		return n;
+		return n > 0 ? n : presumed_latency(near, now_ns);
 	return f > n ? n + (f - n) * sn_balance__latency(far, now_ns) / f : f;
 }
 

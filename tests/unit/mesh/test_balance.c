@@ -117,6 +117,39 @@ static void test_no_history_is_no_free_ride(void **state)
 	sn_balance_free(b);
 }
 
+/* Nobody has a history, and one of ten is silent: it gets one request, not all that meet it. Later
+ * it is tried again. */
+static void test_silence_is_not_speed(void **state)
+{
+	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 6);
+	uint64_t now = 1000 * SEC;
+	unsigned i, silent = 0, at_once;
+
+	(void)state;
+	fill(b, 10, now);
+	now += 60 * SEC; /* nobody asked meanwhile */
+	for (i = 0; i < 20000; i++, now += MS) {
+		struct sn_endpoint *e = pick(b, NULL, now);
+
+		if (index_of(e) != 3)
+			done(b, e, 2 * MS, SN_TRY_ANSWERED, now);
+		else
+			silent++;
+	}
+	assert_in_range(silent, 1, 2);
+	at_once = silent;
+	for (i = 0; i < 100000; i++, now += MS) {
+		struct sn_endpoint *e = pick(b, NULL, now);
+
+		if (index_of(e) != 3)
+			done(b, e, 2 * MS, SN_TRY_ANSWERED, now);
+		else
+			silent++;
+	}
+	assert_true(silent > at_once);
+	sn_balance_free(b);
+}
+
 static void test_failures_are_slow_samples(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 5);
@@ -451,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_a_slow_one_that_recovers_comes_back),
 		cmocka_unit_test(test_outstanding_requests_count),
 		cmocka_unit_test(test_no_history_is_no_free_ride),
+		cmocka_unit_test(test_silence_is_not_speed),
 		cmocka_unit_test(test_failures_are_slow_samples),
 		cmocka_unit_test(test_updates_keep_state_and_let_the_leaving_finish),
 		cmocka_unit_test(test_state_stays_across_updates_and_algorithms),
