@@ -311,6 +311,35 @@ def test_slow_body_times_out(mesh, client, upstream):
     assert proxy.refused("timeout") == 1
 
 
+def test_who_waits_out_his_time_says_nothing_about_the_upstream(start_proxy):
+    """Requests whose deadline passes at the gate do not lower the adaptive limit."""
+    release = threading.Event()
+
+    def script(ex):
+        release.wait(10)
+        serve(ex)
+
+    with Recording("h1", script) as origin:
+        svc = service("web", [origin.address], policy={"adaptiveConcurrency": {"mode": "On", "min": 1, "max": 4}})
+        svc["routes"] = [{"name": "r", "rules": [
+            {"name": "patient", "matches": [{"path": {"value": "/held"}}], "backendRefs": [{"name": "web"}]},
+            {"name": "hasty", "backendRefs": [{"name": "web"}], "timeouts": {"request": "150ms"}}]}]
+        proxy = start_proxy([svc], workers=1)
+        held = [connect("h1", proxy.port) for _ in range(4)]
+        asked = [c.open("GET", "/held") for c in held]
+        wait_for(lambda: len(origin.exchanges) == 4, "four to be inside")
+        for _ in range(2):
+            hasty = [connect("h1", proxy.port) for _ in range(12)]
+            assert [ex.head().status for ex in [c.open("GET", "/") for c in hasty]] == [504] * 12
+            for c in hasty:
+                c.close()
+        assert proxy.metric("sennit_concurrency_limit", service="web") == 4
+        release.set()
+        assert all(ex.head().status == 200 for ex in asked)
+        for c in held:
+            c.close()
+
+
 def test_pending_requests_are_bounded(start_proxy):
     """Behind connections.max and connections.pending: 503 at once."""
     release = threading.Event()
