@@ -181,6 +181,14 @@ static void sample(struct sn_endpoint *e, uint64_t latency_ns, uint64_t now_ns)
 	e->ewma_at_ns = now_ns;
 }
 
+/* It is back. What its failures cost is over with them, else two choices would avoid it for half a
+ * minute more; its recovery is caution enough. */
+static void start_anew(struct sn_endpoint *e, uint64_t latency_ns, uint64_t now_ns)
+{
+	e->ewma_ns = latency_ns;
+	e->ewma_at_ns = now_ns;
+}
+
 static void tell_breaker(struct sn_balance *b, struct sn_endpoint *e, const struct sn_try_result *r,
 			 uint64_t now_ns)
 {
@@ -192,8 +200,11 @@ static void tell_breaker(struct sn_balance *b, struct sn_endpoint *e, const stru
 	else if (sn_breaker_result(&e->breaker, &b->settings.breaker,
 				   r->end == SN_TRY_ANSWERED && r->success, began, now_ns))
 		sn_balance__eject(b, e, now_ns);
-	if (was_ejected)
+	if (was_ejected) {
+		if (!sn_breaker_is_ejected(&e->breaker))
+			start_anew(e, r->latency_ns, now_ns);
 		sn_balance__settle(b, e);
+	}
 	if (e->breaker.state == SN_BREAKER_RECOVERING && e->breaker.until_ns > b->ramp_until_ns)
 		b->ramp_until_ns = e->breaker.until_ns;
 }

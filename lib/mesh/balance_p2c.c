@@ -107,15 +107,18 @@ double sn_balance__latency(const struct sn_endpoint *e, uint64_t now_ns)
 	return elapsed < 1e6 ? (double)e->ewma_ns : (double)e->ewma_ns * exp(-elapsed / DECAY_NS);
 }
 
-static double cost_at(const struct sn_balance *b, const struct sn_endpoint *e, double latency)
+static double queue_of(const struct sn_balance *b, const struct sn_endpoint *e)
 {
-	double mean = b->set->groups[e->group].mean_share, queue = 1;
+	double mean = b->set->groups[e->group].mean_share;
 
-	if (e->outstanding)
-		queue += mean > 0 && e->share ? e->outstanding * mean / e->share : e->outstanding;
-	if (b->settings.algorithm == SN_BALANCE_LEAST_REQUEST)
-		return queue;
-	return (latency < FLOOR_NS ? FLOOR_NS : latency) * queue;
+	if (e->outstanding == 0)
+		return 1;
+	return 1 + (mean > 0 && e->share ? e->outstanding * mean / e->share : e->outstanding);
+}
+
+static double floored(double latency)
+{
+	return latency < FLOOR_NS ? FLOOR_NS : latency;
 }
 
 /* Who has never answered is tried, but no answer is not a fast one: until there is one it costs
@@ -130,9 +133,16 @@ static double presumed_latency(const struct sn_endpoint *e, uint64_t now_ns)
 	return (double)SN_BALANCE_PENALTY_NS * exp(-silent / DECAY_NS);
 }
 
+static double expected(const struct sn_endpoint *e, uint64_t now_ns)
+{
+	return floored(presumed_latency(e, now_ns));
+}
+
 double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e, uint64_t now_ns)
 {
-	return cost_at(b, e, presumed_latency(e, now_ns));
+	if (b->settings.algorithm == SN_BALANCE_LEAST_REQUEST)
+		return queue_of(b, e);
+	return expected(e, now_ns) * queue_of(b, e);
 }
 
 /* What is far away is rarely asked, so that its average would fade to nothing and call for requests
@@ -201,11 +211,12 @@ void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far
 		       const struct sn_balance_ask *ask, struct sn_balance__choice *c)
 {
 	struct sn_endpoint *e = sn_balance__draw(b, far, ask);
+	double there;
 
 	if (!e || !c->e)
 		return;
 	candidate(c, e);
-	if (cost_at(b, e, far_latency(e, c->e, ask->now_ns)) * SPILL <
-	    sn_balance__cost(b, c->e, ask->now_ns))
+	there = floored(far_latency(e, c->e, ask->now_ns)) * queue_of(b, e);
+	if (there * SPILL < sn_balance__cost(b, c->e, ask->now_ns))
 		c->e = e;
 }

@@ -172,6 +172,61 @@ static void test_failures_are_slow_samples(void **state)
 	sn_balance_free(b);
 }
 
+static void test_who_has_never_answered_gets_no_more(void **state)
+{
+	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 5);
+	unsigned silent = 0, i;
+	uint64_t now = 1000 * MS;
+
+	(void)state;
+	fill(b, 3, now);
+	for (i = 0; i < 3000; i++) {
+		struct sn_endpoint *e = pick(b, NULL, now);
+
+		now += MS;
+		if (index_of(e) == 1)
+			silent++; /* its first answer takes for ever */
+		else
+			done(b, e, 10 * MS, SN_TRY_ANSWERED, now);
+	}
+	assert_in_range(silent, 1, 5);
+	sn_balance_free(b);
+}
+
+static void test_one_that_is_back_starts_anew(void **state)
+{
+	struct sn_balance_settings s = {.algorithm = SN_BALANCE_PEAK_EWMA, .seed = 5};
+	struct sn_balance_look look;
+	struct sn_balance *b;
+	struct sn_endpoint *e;
+	uint64_t now = 1000 * MS;
+	unsigned i;
+
+	(void)state;
+	sn_breaker_defaults(&s.breaker);
+	b = sn_balance_new(&s);
+	assert_non_null(b);
+	fill(b, 3, now);
+	e = sn_balance_at(b, 1);
+	for (i = 0; i < s.breaker.consecutive_failures; i++) {
+		struct sn_balance_ask ask = {.now_ns = now, .stick = e};
+
+		assert_ptr_equal(sn_balance_pick(b, &ask, NULL), e);
+		done(b, e, MS, SN_TRY_FAILED, now);
+	}
+	assert_int_equal(sn_balance_ejected(b), 1);
+	sn_balance_look(b, e, now, &look);
+	assert_int_equal(look.ewma_ns, SN_BALANCE_PENALTY_NS);
+	now = look.ejected_until_ns;
+	assert_ptr_equal(pick(b, NULL, now), e); /* the probe */
+	now += 12 * MS;
+	done(b, e, 12 * MS, SN_TRY_ANSWERED, now);
+	sn_balance_look(b, e, now, &look);
+	assert_int_equal(look.breaker, SN_BREAKER_RECOVERING);
+	assert_int_equal(look.ewma_ns, 12 * MS);
+	sn_balance_free(b);
+}
+
 static unsigned gone_calls;
 
 static void on_gone(struct sn_endpoint *e, void *arg)
@@ -486,6 +541,8 @@ int main(void)
 		cmocka_unit_test(test_no_history_is_no_free_ride),
 		cmocka_unit_test(test_silence_is_not_speed),
 		cmocka_unit_test(test_failures_are_slow_samples),
+		cmocka_unit_test(test_who_has_never_answered_gets_no_more),
+		cmocka_unit_test(test_one_that_is_back_starts_anew),
 		cmocka_unit_test(test_updates_keep_state_and_let_the_leaving_finish),
 		cmocka_unit_test(test_state_stays_across_updates_and_algorithms),
 		cmocka_unit_test(test_sessions_stick_while_they_can),
