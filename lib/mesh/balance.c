@@ -148,6 +148,8 @@ void sn_balance_explain(struct sn_balance *b, const struct sn_balance_ask *ask,
 	struct sn_balance__class classes[2][SN_BALANCE__CLASSES];
 	struct sn_balance__choice c;
 	struct sn_rng rng = b->rng;
+	double usual_queue = b->usual_queue;
+	uint64_t usual_at_ns = b->usual_at_ns;
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
@@ -156,6 +158,8 @@ void sn_balance_explain(struct sn_balance *b, const struct sn_balance_ask *ask,
 	}
 	choose(b, ask, &c);
 	b->rng = rng;
+	b->usual_queue = usual_queue;
+	b->usual_at_ns = usual_at_ns;
 	for (i = 0; i < 2; i++)
 		memcpy(b->set->groups[i].classes, classes[i], sizeof(classes[i]));
 	*ret = (struct sn_balance_why){.chosen = c.e,

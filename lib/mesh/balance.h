@@ -17,8 +17,9 @@
  * Zones: with a zone of its own, a balancer prefers endpoints of that zone while these have
  * capacity: the part of the requests that stays is 1.4 x (their available weight) / (the set's
  * weight / number of zones), at most all (1.4: Envoy's overprovisioning factor); and PEAK_EWMA,
- * LEAST_REQUEST and APERTURE leave the zone where one drawn elsewhere costs less than a third. Hash
- * algorithms ignore zones, since all proxies have to agree. */
+ * LEAST_REQUEST and APERTURE leave the zone where one drawn elsewhere costs less than a third,
+ * where its queue counts as at least what is usual in the own zone: requests of others there are
+ * not seen. Hash algorithms ignore zones, since all proxies have to agree. */
 #ifndef SN_MESH_BALANCE_H
 #define SN_MESH_BALANCE_H
 

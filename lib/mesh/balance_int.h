@@ -84,6 +84,8 @@ struct sn_balance {
 	size_t leaving;		/* gone, with requests still in flight */
 	uint64_t ramp_until_ns; /* effective weights change by time until then */
 	uint32_t load;		/* requests in flight */
+	double usual_queue;	/* at endpoints of the own zone */
+	uint64_t usual_at_ns;
 	/* aperture: their average over some seconds, how many should be in */
 	double load_average;
 	uint64_t load_at_ns;
@@ -140,7 +142,7 @@ struct sn_endpoint *sn_balance__draw(struct sn_balance *b, const struct sn_balan
 				     const struct sn_balance_ask *ask);
 void sn_balance__p2c(struct sn_balance *b, const struct sn_balance__group *g,
 		     const struct sn_balance_ask *ask, struct sn_balance__choice *c);
-/* c->e stays or becomes one of @far, if that one is so much cheaper. */
+/* c->e stays or becomes one of @far, if that one is so much cheaper; and learns what is usual. */
 void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far,
 		       const struct sn_balance_ask *ask, struct sn_balance__choice *c);
 double sn_balance__latency(const struct sn_endpoint *e, uint64_t now_ns);

@@ -23,6 +23,7 @@
 #define NOISE 1.1
 #define MUCH 2.0
 #define SPILL 3.0
+#define EXPLORE 64 /* one in so many */
 
 /* --- drawing ------------------------------------------------------------------------------------
  */
@@ -145,18 +146,6 @@ double sn_balance__cost(const struct sn_balance *b, const struct sn_endpoint *e,
 	return expected(e, now_ns) * queue_of(b, e);
 }
 
-/* What is far away is rarely asked, so that its average would fade to nothing and call for requests
- * without a reason: it fades to that of who is near, and without history it is that. */
-static double far_latency(const struct sn_endpoint *far, const struct sn_endpoint *near,
-			  uint64_t now_ns)
-{
-	double f = (double)far->ewma_ns, n = (double)near->ewma_ns;
-
-	if (f <= 0)
-		return n > 0 ? n : presumed_latency(near, now_ns);
-	return f > n ? n + (f - n) * sn_balance__latency(far, now_ns) / f : f;
-}
-
 /* --- two choices --------------------------------------------------------------------------------
  */
 
@@ -207,16 +196,52 @@ void sn_balance__p2c(struct sn_balance *b, const struct sn_balance__group *g,
 		c->e = second;
 }
 
+/* --- out of the zone ----------------------------------------------------------------------------
+ */
+
+/* What the own zone's queue usually is, by requests that stay. A long queue teaches slowly: it is
+ * what usual is there to tell. */
+static void learn_usual(struct sn_balance *b, double queue, uint64_t now_ns)
+{
+	double elapsed = now_ns > b->usual_at_ns ? (double)(now_ns - b->usual_at_ns) : 0;
+	double w = elapsed / (elapsed + DECAY_NS);
+
+	b->usual_queue += (queue - b->usual_queue) * (queue > 2 * b->usual_queue ? w / 3 : w);
+	b->usual_queue = b->usual_queue < 1 ? 1 : b->usual_queue;
+	b->usual_at_ns = now_ns;
+}
+
+/* How long @e elsewhere takes, against @near: what is not known is no reason to leave, and of what
+ * was slow when it was last seen only a few find out whether it still is. */
+static double expected_far(struct sn_balance *b, const struct sn_endpoint *e, double near,
+			   uint64_t now_ns)
+{
+	if (sn_rng_below(&b->rng, EXPLORE) == 0)
+		return expected(e, now_ns);
+	return e->ewma_ns ? floored((double)e->ewma_ns) : near;
+}
+
+/* Others work on requests of others: that few of ours are there says little, so a queue there
+ * counts as at least what is usual here. */
 void sn_balance__spill(struct sn_balance *b, const struct sn_balance__group *far,
 		       const struct sn_balance_ask *ask, struct sn_balance__choice *c)
 {
 	struct sn_endpoint *e = sn_balance__draw(b, far, ask);
-	double there;
+	double near = 1, there = 1, queue, queue_there;
 
 	if (!e || !c->e)
 		return;
 	candidate(c, e);
-	there = floored(far_latency(e, c->e, ask->now_ns)) * queue_of(b, e);
-	if (there * SPILL < sn_balance__cost(b, c->e, ask->now_ns))
+	queue = queue_of(b, c->e);
+	queue_there = queue_of(b, e);
+	if (queue_there < b->usual_queue)
+		queue_there = b->usual_queue;
+	if (b->settings.algorithm != SN_BALANCE_LEAST_REQUEST) {
+		near = expected(c->e, ask->now_ns);
+		there = expected_far(b, e, near, ask->now_ns);
+	}
+	if (there * queue_there * SPILL < near * queue)
 		c->e = e;
+	else
+		learn_usual(b, queue, ask->now_ns);
 }

@@ -9,6 +9,7 @@
 #include "mesh/balance_int.h"
 #include "mesh/persist.h"
 
+#define USUAL_AT_FIRST 8 /* of nothing seen yet: enough for what starts all at once */
 #define WEIGHT_MAX 1000000u
 #define ZONES_MAX 256
 
@@ -57,6 +58,7 @@ struct sn_balance *sn_balance_new(const struct sn_balance_settings *s)
 		return NULL;
 	take_settings(b, s);
 	sn_rng_seed(&b->rng, s->seed);
+	b->usual_queue = USUAL_AT_FIRST;
 	if (sn_balance_update(b, NULL, 0, 0) == 0)
 		return b;
 	free(b);

@@ -227,6 +227,52 @@ static void test_one_that_is_back_starts_anew(void **state)
 	sn_balance_free(b);
 }
 
+#define IN_FLIGHT 12
+
+/* Two endpoints in the own zone, two elsewhere that get nothing from others. Returns how many of
+ * 1,000 go elsewhere: with a steady number in flight, then with nothing answered any more. */
+static void leave(enum sn_balance_algorithm algorithm, unsigned *ret_steady, unsigned *ret_hanging)
+{
+	struct sn_balance_settings s = {.algorithm = algorithm, .seed = 5, .zone = SN_SLICE("a")};
+	struct sn_balance *b = sn_balance_new(&s);
+	struct sn_balance_item items[4];
+	struct sn_endpoint *in_flight[IN_FLIGHT] = {NULL};
+	uint64_t now = 1000 * MS;
+	unsigned i;
+
+	assert_non_null(b);
+	for (i = 0; i < 4; i++) {
+		items[i] = item(i, 1);
+		items[i].zone = i < 2 ? SN_SLICE("a") : SN_SLICE("b");
+	}
+	assert_int_equal(sn_balance_update(b, items, 4, now), 0);
+	*ret_steady = *ret_hanging = 0;
+	for (i = 0; i < 21000; i++, now += MS) {
+		struct sn_endpoint **e = &in_flight[i % IN_FLIGHT];
+
+		if (*e)
+			done(b, *e, IN_FLIGHT * MS, SN_TRY_ANSWERED, now);
+		*e = pick(b, NULL, now);
+		*ret_steady += i >= 20000 && index_of(*e) >= 2;
+	}
+	for (i = 0; i < 1000; i++, now += MS)
+		*ret_hanging += index_of(pick(b, NULL, now)) >= 2;
+	sn_balance_free(b);
+}
+
+static void test_the_own_zone_is_left_only_when_it_is_worse_than_usual(void **state)
+{
+	unsigned steady, hanging;
+
+	(void)state;
+	leave(SN_BALANCE_PEAK_EWMA, &steady, &hanging);
+	assert_in_range(steady, 0, 30);
+	assert_in_range(hanging, 150, 1000); /* a queue there counts three times */
+	leave(SN_BALANCE_LEAST_REQUEST, &steady, &hanging);
+	assert_in_range(steady, 0, 30);
+	assert_in_range(hanging, 150, 1000); /* a queue there counts three times */
+}
+
 static unsigned gone_calls;
 
 static void on_gone(struct sn_endpoint *e, void *arg)
@@ -543,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_failures_are_slow_samples),
 		cmocka_unit_test(test_who_has_never_answered_gets_no_more),
 		cmocka_unit_test(test_one_that_is_back_starts_anew),
+		cmocka_unit_test(test_the_own_zone_is_left_only_when_it_is_worse_than_usual),
 		cmocka_unit_test(test_updates_keep_state_and_let_the_leaving_finish),
 		cmocka_unit_test(test_state_stays_across_updates_and_algorithms),
 		cmocka_unit_test(test_sessions_stick_while_they_can),
