@@ -6,6 +6,7 @@
 #include "proxy/gate.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "proxy/exchange.h"
 
@@ -44,7 +45,17 @@ static uint32_t share(uint64_t whole, unsigned n_workers)
 	return (uint32_t)((whole + n_workers - 1) / n_workers);
 }
 
-static void configure_adaptive(struct sn_gate *g, const struct sn_policy *p, unsigned n_workers)
+/* How far the clock of the day is before the loop's. */
+static uint64_t day_offset_ns(uint64_t now_ns)
+{
+	struct timespec day;
+
+	clock_gettime(CLOCK_REALTIME, &day);
+	return (uint64_t)day.tv_sec * 1000000000 + (uint64_t)day.tv_nsec - now_ns;
+}
+
+static void configure_adaptive(struct sn_gate *g, const struct sn_policy *p, unsigned n_workers,
+			       uint64_t now_ns)
 {
 	uint32_t min = share(p->adaptive_min, n_workers), max = share(p->adaptive_max, n_workers);
 
@@ -54,6 +65,7 @@ static void configure_adaptive(struct sn_gate *g, const struct sn_policy *p, uns
 		sn_concurrency_change(&g->concurrency, min, max);
 	else
 		sn_concurrency_init(&g->concurrency, min, ADAPTIVE_START, max);
+	sn_concurrency_align(&g->concurrency, day_offset_ns(now_ns));
 	if (p->adaptive)
 		g->admission.concurrency = &g->concurrency;
 }
@@ -96,7 +108,7 @@ void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t ge
 	g->pending_timeout_ms = p->pending_timeout_ms;
 	budget.min_per_second = share(budget.min_per_second, n_workers);
 	sn_budget_change(&g->budget, &budget, sn_loop_now_ns(g->loop));
-	configure_adaptive(g, p, n_workers);
+	configure_adaptive(g, p, n_workers, sn_loop_now_ns(g->loop));
 	g->rated = p->rate.milli_per_second > 0;
 	if (g->rated)
 		sn_gcra_settings_init(&g->rate_settings, p->rate.milli_per_second / n_workers,
@@ -174,6 +186,13 @@ void sn_gate_sample(struct sn_gate *g, uint64_t latency_ns, bool dropped, uint64
 	if (g->admission.concurrency)
 		sn_concurrency_on_sample(&g->concurrency, latency_ns, g->admission.in_flight,
 					 dropped, now_ns);
+}
+
+void sn_gate_cancelled(struct sn_gate *g, uint64_t waited_ns, uint64_t now_ns)
+{
+	if (g->admission.concurrency)
+		sn_concurrency_on_cancelled(&g->concurrency, waited_ns, g->admission.in_flight,
+					    now_ns);
 }
 
 int sn_gate_count(struct sn_gate *g, const char *service, struct sn_stats *into, uint64_t now_ns)

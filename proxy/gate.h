@@ -55,5 +55,7 @@ void sn_gate_leave(struct sn_exchange *x);
 int sn_gate_count(struct sn_gate *g, const char *service, struct sn_stats *into, uint64_t now_ns);
 /* A try was answered, or not: @dropped: it was turned away, or its time has passed. */
 void sn_gate_sample(struct sn_gate *g, uint64_t latency_ns, bool dropped, uint64_t now_ns);
+/* The client gave a try up after so long. */
+void sn_gate_cancelled(struct sn_gate *g, uint64_t waited_ns, uint64_t now_ns);
 
 #endif

@@ -154,6 +154,8 @@ void sn_tries_let_go(struct sn_exchange *x, bool complete, enum sn_outcome_kind 
 	}
 	if (x->gate && up && kind == SN_OUTCOME_TIMEOUT)
 		sn_gate_sample(x->gate, now - x->try_ns, true, now);
+	if (x->gate && x->req_sent && !x->resp_seen && kind == SN_OUTCOME_CANCELLED)
+		sn_gate_cancelled(x->gate, now - x->try_ns, now);
 }
 
 /* --- another one? -------------------------------------------------------------------------------

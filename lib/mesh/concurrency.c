@@ -21,7 +21,9 @@
 #define WINDOW_MIN_NS 100000000ull
 #define WINDOW_MAX_NS 1000000000ull
 #define SAMPLES_MIN 10
-#define SURPRISE 0.1	/* of the usual latency */
+#define SURPRISE 0.2	      /* of the usual latency */
+#define SOON_NS 1000000000ull /* ... then at a multiple of that */
+#define PROBE_DEPTH 3
 #define PROBE_WINDOWS 3 /* two until the queue has drained, one that counts */
 
 static double clamp(double v, double low, double high)
@@ -44,7 +46,7 @@ void sn_concurrency_init(struct sn_concurrency *c, uint32_t min, uint32_t start,
 
 uint32_t sn_concurrency_limit(const struct sn_concurrency *c)
 {
-	double limit = c->probe ? c->limit / 2 : c->limit;
+	double limit = c->probe ? c->limit / PROBE_DEPTH : c->limit;
 
 	return (uint32_t)clamp(limit, c->min, c->max);
 }
@@ -71,14 +73,16 @@ static bool is_window_over(const struct sn_concurrency *c, uint64_t now_ns)
 	       (c->n + c->n_dropped >= SAMPLES_MIN || ns >= 10 * window_ns(c));
 }
 
-/* A probe costs three windows, so it is a matter of windows when the next can be afforded. */
+/* A probe costs three windows, so it is a matter of windows when the next can be afforded. Then at
+ * a time when others probe too: a probe by one of many that share an upstream would see the queue
+ * of the others, take it for what is usual, and so would they in turn. */
 static void plan_probe(struct sn_concurrency *c, bool soon, uint64_t now_ns)
 {
 	uint64_t rest_ns = window_ns(c) * (soon ? 10 : 30);
+	uint64_t step_ns = soon ? SOON_NS : SN_CONCURRENCY_PROBE_NS, at_ns = now_ns + c->offset_ns;
 
-	if (!soon && rest_ns < SN_CONCURRENCY_PROBE_NS)
-		rest_ns = SN_CONCURRENCY_PROBE_NS;
-	c->probe_ns = now_ns + rest_ns;
+	at_ns += rest_ns + step_ns - 1;
+	c->probe_ns = at_ns - at_ns % step_ns - c->offset_ns;
 }
 
 /* @believed: no queue of ours can be the reason if it is longer than usual. */
@@ -93,8 +97,8 @@ static void learn_usual(struct sn_concurrency *c, double short_ns, bool believed
 }
 
 /* Two windows for the queue to drain, then what is seen is what the upstream takes by itself. It
- * replaces the average: there is not much else to hear from. Half of the limit can still be too
- * much, so a probe that has changed something is soon followed by another. */
+ * replaces the average: there is not much else to hear from. A third of the limit can still be
+ * too much, so a probe that has changed something is soon followed by another. */
 static void end_probe_window(struct sn_concurrency *c, double short_ns, uint64_t now_ns)
 {
 	bool surprise = fabs(short_ns - c->usual_ns) > SURPRISE * c->usual_ns;
@@ -155,4 +159,16 @@ void sn_concurrency_on_sample(struct sn_concurrency *c, uint64_t latency_ns, uin
 		return;
 	end_window(c, now_ns);
 	begin_window(c, now_ns);
+}
+
+void sn_concurrency_on_cancelled(struct sn_concurrency *c, uint64_t waited_ns, uint32_t in_flight,
+				 uint64_t now_ns)
+{
+	if ((double)waited_ns > c->usual_ns)
+		sn_concurrency_on_sample(c, waited_ns, in_flight, false, now_ns);
+}
+
+void sn_concurrency_align(struct sn_concurrency *c, uint64_t offset_ns)
+{
+	c->offset_ns = offset_ns % SN_CONCURRENCY_PROBE_NS;
 }

@@ -14,6 +14,7 @@
 struct flying {
 	uint64_t began, ends;
 	bool dropped;
+	unsigned owner; /* of several that share the server */
 };
 
 struct server {
@@ -367,6 +368,80 @@ static void test_server_that_refuses(void **state)
 	free(s);
 }
 
+#define SHARING 4
+
+/* As run(), of several with limits of their own, between which requests come in turn. */
+static void run_shared(struct server *s, struct sn_concurrency *c, uint64_t per_s, uint64_t ns)
+{
+	uint32_t in_flight[SHARING] = {0}, i;
+	uint64_t end = s->now + ns, first;
+	unsigned turn = 0;
+
+	for (i = 0; i < s->n; i++)
+		in_flight[s->flying[i].owner]++;
+	for (s->done = 0; s->now < end; s->now += exponential(&s->rng, S / per_s)) {
+		turn = (turn + 1) % SHARING;
+		if (in_flight[turn] < sn_concurrency_limit(&c[turn])) {
+			start(s);
+			s->flying[s->n - 1].owner = turn;
+			in_flight[turn]++;
+		}
+		for (;;) {
+			for (first = 0, i = 1; i < s->n; i++)
+				if (s->flying[i].ends < s->flying[first].ends)
+					first = i;
+			if (s->n == 0 || s->flying[first].ends > s->now)
+				break;
+			i = s->flying[first].owner;
+			sn_concurrency_on_sample(&c[i],
+						 s->flying[first].ends - s->flying[first].began,
+						 in_flight[i]--, false, s->flying[first].ends);
+			s->flying[first] = s->flying[--s->n];
+			s->done++;
+		}
+	}
+}
+
+/* Three times what the server can do for two minutes: nobody takes the queue of the others for what
+ * is usual. */
+static void test_several_share_a_server(void **state)
+{
+	struct sn_concurrency c[SHARING];
+	struct server *s = server(40, 10 * MS);
+	unsigned i;
+
+	(void)state;
+	s->jitter = true;
+	for (i = 0; i < SHARING; i++) {
+		sn_concurrency_init(&c[i], 4, 20, 1000);
+		sn_concurrency_align(&c[i], 77 * S + 500 * MS);
+	}
+	run_shared(s, c, 3 * capacity(s, S), 120 * S);
+	for (i = 0; i < SHARING; i++)
+		assert_in_range((uint64_t)c[i].usual_ns, 8 * MS, 40 * MS);
+	assert_true(s->done >= capacity(s, 120 * S) * 9 / 10);
+	free(s);
+}
+
+/* Clients that wait for 30 ms, an upstream that has come to take longer: nothing is answered. */
+static void test_clients_that_give_up(void **state)
+{
+	struct sn_concurrency c;
+	uint64_t now = 1000 * S;
+	unsigned i;
+
+	(void)state;
+	sn_concurrency_init(&c, 4, 50, 1000);
+	for (i = 0; i < 1000; i++)
+		sn_concurrency_on_sample(&c, 10 * MS, 10, false, now += MS);
+	for (i = 0; i < 1000; i++) /* at once: says nothing */
+		sn_concurrency_on_cancelled(&c, MS, 50, now += MS);
+	assert_int_equal(sn_concurrency_limit(&c), 50);
+	for (i = 0; i < 3000; i++)
+		sn_concurrency_on_cancelled(&c, 30 * MS, sn_concurrency_limit(&c), now += MS);
+	assert_in_range(sn_concurrency_limit(&c), 4, 12);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +456,8 @@ int main(void)
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_few_samples),
 		cmocka_unit_test(test_server_that_refuses),
+		cmocka_unit_test(test_several_share_a_server),
+		cmocka_unit_test(test_clients_that_give_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
