@@ -10,9 +10,9 @@
 #include "base/err.h"
 #include "proxy/exchange.h"
 
-#define MIRRORS_MAX 64 /* at once, of a worker */
+#define MIRRORS_MAX 64	      /* at once, of a worker */
 #define ANSWER_MAX (1u << 20) /* of it that is read */
-#define LIMIT_MS 30000 /* for all of it, once it has the whole request */
+#define LIMIT_MS 30000	      /* for all of it, once it has the whole request */
 
 static void count(struct sn_stats_block *b, enum sn_filter_action what)
 {

@@ -212,13 +212,18 @@ static void learn_usual(struct sn_balance *b, double queue, uint64_t now_ns)
 }
 
 /* How long @e elsewhere takes, against @near: what is not known is no reason to leave, and of what
- * was slow when it was last seen only a few find out whether it still is. */
+ * was slow when it was last seen only a few find out whether it still is. Since it is rarely asked,
+ * its average fades to what is usual here and not to nothing. */
 static double expected_far(struct sn_balance *b, const struct sn_endpoint *e, double near,
 			   uint64_t now_ns)
 {
-	if (sn_rng_below(&b->rng, EXPLORE) == 0)
-		return expected(e, now_ns);
-	return e->ewma_ns ? floored((double)e->ewma_ns) : near;
+	double then = (double)e->ewma_ns;
+
+	if (then <= 0)
+		return near;
+	if (then > near && sn_rng_below(&b->rng, EXPLORE) == 0)
+		then = near + (then - near) * sn_balance__latency(e, now_ns) / then;
+	return floored(then);
 }
 
 /* Others work on requests of others: that few of ours are there says little, so a queue there
