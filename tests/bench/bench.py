@@ -15,13 +15,14 @@ import sys
 import time
 
 import counts
+import swap
 from peers import BIN, KINDS, ROOT, end, envoy_binary, free_ports, running, wait_port
 
 BODY = counts.BODY
 BULK = 1 << 20
 IDLE_CONNECTIONS = 5000
 HEADERS = ["-H", "User-Agent: bench/1", "-H", "Accept: */*", "-H", "X-Request-Id: 0123456789abcdef"]
-WHAT = ("http1", "http2", "tcp", "latency", "idle", "counts")
+WHAT = ("http1", "http2", "tcp", "latency", "idle", "counts", "swap")
 
 
 def run(cores, *cmd):
@@ -289,6 +290,30 @@ class Bench:
             self.verdicts.add("HTTP/1.1, instructions in user space", instructions["sennit"], at_most=9000)
             self.verdicts.add("HTTP/1.1, system calls per request", calls["sennit"], at_most=4.6)
             self.verdicts.add("Per-route metrics, instructions", metrics, at_most=200)
+
+    def swap(self):
+        if "sennit" not in self.names:
+            return
+        print("bench: swap", file=sys.stderr)
+        cost = swap.cost(self.cores[0], 3 * self.rounds)
+        loop = OpenLoop(self.cores[1])
+        try:
+            rounds = swap.delays(self.cores[0], loop, self.rounds)
+        finally:
+            loop.process.stdin.close()
+            end(loop.process)
+        table("Changes of a document of 5,000 routes and 10,000 endpoints",
+              ["", "median", "rounds"],
+              [[name, f"{statistics.median(v):.2f}", spread(v)] for name, v in {**cost, **rounds}.items()])
+        self.result["swap"] = {**cost, **rounds}
+        self.verdicts.add("Large document, private memory", cost["private MB"][-1], at_most=8.0, unit="MB")
+        for measure, key, most in (("loading it", "load, CPU ms", 100), ("taking it over", "worker, CPU ms", 2),
+                                   ("request to changed endpoints", "refill, CPU ms", 2)):
+            self.verdicts.add(f"Large document, {measure}", statistics.median(cost[key]), at_most=most, unit="ms",
+                              spread_text=spread(cost[key]))
+        worst = [d - w for d, w in zip(rounds["max ms, changing"], rounds["max ms"])]
+        self.verdicts.add("Large document, delay by a change", statistics.median(worst), at_most=2, unit="ms",
+                          spread_text=spread(worst))
 
     @contextlib.contextmanager
     def origins(self):

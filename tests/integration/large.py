@@ -20,9 +20,10 @@ def asks(r):
     return (f"/api/v1/things/{r}", f"/shop/{r}/items", "/u")[r % 3], [("x-user", f"user-{r}")] if r % 3 == 2 else []
 
 
-def text(listener_port, admin_port, origin_port, revision="a", changed=0):
+def text(listener_port, admin_port, origin_port, revision="a", changed=0, bench_port=None):
     """YAML below the 1 MiB of a file. All endpoints are addresses of the loopback network, where an origin on
-    0.0.0.0 answers; svc-0 has half of them. @changed: so many of svc-0's are others than before."""
+    0.0.0.0 answers; svc-0 has half of them. @changed: so many of svc-0's are others than before. @bench_port: one more
+    service, host `origin`, whose endpoint is there: what tests/bench/load asks for."""
     out = [f"version: 1\nrevision: {revision}\nadmin: {{address: \"127.0.0.1:{admin_port}\"}}\n"
            f"drain: {{propagation: 0s}}\nlisteners:\n- {{name: outbound, address: \"127.0.0.1:{listener_port}\", "
            "direction: outbound, transparent: false, protocol: http}\nservices:\n"]
@@ -34,6 +35,8 @@ def text(listener_port, admin_port, origin_port, revision="a", changed=0):
         out.append("  endpoints:\n    static:\n")
         out += [f'    - {{address: "127.{s + 1 + (100 if s == 0 and i < changed else 0)}.{i >> 8}.{i & 255}:{origin_port}"}}\n'
                 for i in range(n)]
+    if bench_port:
+        out.append(f'- {{name: bench, hosts: [origin], endpoints: {{static: [{{address: "127.0.0.1:{bench_port}"}}]}}}}\n')
     return "".join(out)
 
 

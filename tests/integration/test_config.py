@@ -146,10 +146,27 @@ BAD = {
                                       r"2:35: resolver.servers\[1\]: .*dns.test"),
     "a resolver without port": (HEAD + "resolver: {servers: [\"127.0.0.1:0\"]}\n", r"2:22: resolver.servers\[0\]"),
     "no time for a resolver": (HEAD + "resolver: {timeout: 0s}\n", "2:21: resolver.timeout"),
-**{f"{key}: {value}": (RULE % (key, value), said) for key, value, said in RULES},
+    **{f"{key}: {value}": (RULE % (key, value), said) for key, value, said in RULES},
     **{f"policy.{key}: {value}": (POLICY % (key, value), said) for key, value, said in POLICIES},
     "requests of the process": (HEAD + "limits: {requests: -1}\n", "2:20: limits.requests"),
     "time of a stream": (HEAD + "timeouts: {stream: soon}\n", "2:20: timeouts.stream"),
+    "a budget over 100 percent": (HEAD + "services:\n- {name: a, policy: {retryBudget: {percent: 101}}}\n",
+                                  "3:45: .*percent: 101 .*0 to 100"),
+    "a budget over no time": (HEAD + "services:\n- {name: a, policy: {retryBudget: {interval: 0s}}}\n", "3:46: .*interval: .*1s"),
+    "a budget of too many": (HEAD + "services:\n- {name: a, policy: {retryBudget: {minPerSecond: 100001}}}\n", "3:50: .*100000"),
+    "a try longer than its request": (HEAD + "services:\n- {name: a, routes: [{name: r, rules: "
+                                      "[{timeouts: {request: 1s, backendRequest: 2s}}]}]}\n", "3:51: .*backendRequest is longer"),
+    "an endpoint on port 0": (HEAD + "services:\n- {name: a, endpoints: {static: [{address: \"127.0.0.1:0\"}]}}\n", "3:44: .*:0"),
+    "an endpoint on port 65536": (HEAD + "services:\n- {name: a, endpoints: {static: [{address: \"127.0.0.1:65536\"}]}}\n",
+                                  "3:44: .*65536"),
+    "an endpoint for port 0": (HEAD + "services:\n- {name: a, endpoints: {static: [{address: \"127.0.0.1:1\", servicePort: 0}]}}\n",
+                               "3:72: .*servicePort.*1 to 65535"),
+    "a backend on port 70000": (HEAD + "services:\n- {name: a, routes: [{name: r, rules: [{backendRefs: [{name: a, port: 70000}]}]}]}\n",
+                                "3:71: .*65535"),
+    "a weight below 0": (HEAD + "services:\n- {name: a, routes: [{name: r, rules: [{backendRefs: [{name: a, weight: -1}]}]}]}\n",
+                         "3:73: .*0 to 1000000"),
+    "a weight that overflows": (HEAD + "services:\n- {name: a, routes: [{name: r, rules: [{backendRefs: "
+                                "[{name: a, weight: 4294967297}]}]}]}\n", "3:73: .*0 to 1000000"),
     "not a map": ("- 1\n", "1:1: .*map"),
     "a scalar": ("version\n", "1:1: "),
     "a tag": (HEAD + "revision: !!str 1\n", "2:11: .*tag"),
@@ -207,6 +224,28 @@ def test_a_running_proxy_keeps_what_it_has(start_proxy, origin):
     good["services"].append(service("more", [origin.address]))
     proxy.write(good)
     wait_for(lambda: proxy.get(host="more").status == 200, "the next good document")
+
+
+@pytest.mark.parametrize("name, refs, answers", [
+    ("no-refs", "[]", {500}), ("zero", "[{name: web, weight: 0}]", {500}),
+    ("all-zero", "[{name: web, weight: 0}, {name: other, weight: 0}]", {500}),
+    ("nobody", "[{name: nobody}]", {500}), ("share-of-nobody", "[{name: web}, {name: nobody}]", {200, 500}),
+    ("nobody-of-zero", "[{name: web}, {name: nobody, weight: 0}]", {200}),
+    ("no-endpoints", "[{name: empty}]", {503})])
+def test_backends_that_cannot_serve_answer_for_their_share(start_proxy, origin, name, refs, answers):
+    """As the Gateway API has it, with the reason, counted."""
+    route = {"name": name, "rules": [{"backendRefs": yaml.safe_load(refs)}]}
+    proxy = start_proxy([service("web", [origin.address], routes=[route]), service("other", [origin.address]),
+                         {"name": "empty", "hosts": ["empty"], "endpoints": {"static": []}}])
+    got = []
+    with proxy.client() as c:
+        for _ in range(40):
+            r = c.request("GET", "/")
+            got.append(r.status)
+            assert r.status == 200 or r.get("sennit-error") in ("no-backend", "no-endpoints"), r
+    assert set(got) == answers
+    assert proxy.refused() == sum(status != 200 for status in got)
+    wait_for(lambda: len(origin.requests) == got.count(200), "those that are served")
 
 
 def test_every_prefix_of_a_document_is_refused_or_whole(tmp_path):

@@ -4,6 +4,7 @@ becomes of a single request whose origin fails it at each of its phases: what wa
 import contextlib
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -123,8 +124,13 @@ class OriginProcess(Process):
     def __init__(self, directory, kind, port, name, log):
         super().__init__([sys.executable, "-c", PROCESS, os.path.dirname(__file__), kind, port, name, log], directory,
                          f"origin{name}-{time.monotonic_ns()}")
-        self.address = f"127.0.0.1:{port}"
+        self.port, self.address = port, f"127.0.0.1:{port}"
         wait_for(lambda: "listening" in self.output(), f"origin {name} to listen", deadline=20 * SLOW)
+
+
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -152,6 +158,8 @@ def test_a_killed_process_is_left_and_comes_back(start_proxy, start_origin, kind
         some[0].popen.kill()
         some[0].popen.wait()
         assert {b for _, b, _ in load.more(200)} == {b"1", b"2"}
+        # Those that were on their way, those that open the breaker, and probes: no more tries than that.
+        assert proxy.metric("outbound_http_route_retry_requests_total") <= 4 + 3 + 10
         start_origin(kind, ports[0], "0")
         load.until(b"0", "the one that is back to be found out by a probe")
         wait_for(lambda: sum(b == b"0" for _, b, _ in load.more(60)) > 6, "it to be used as before", deadline=20 * SLOW)
@@ -161,12 +169,15 @@ def test_a_killed_process_is_left_and_comes_back(start_proxy, start_origin, kind
 def test_a_post_is_not_made_again_when_its_origin_dies_of_it(start_proxy, start_origin, tmp_path, kind):
     some = [start_origin(kind, free_port(), str(i)) for i in range(3)]
     proxy = start_proxy([web(kind, [o.address for o in some])])
-    statuses = []
+    answers = []
     with connect(kind, proxy.port) as c:
         for i in range(12):  # one of the first three goes to 1, which dies
-            statuses.append(ask(c, "POST", body=b"x" * 1000, headers=[("x-id", f"id{i}"), ("x-die", "1")])[0])
+            answers.append(ask(c, "POST", body=b"x" * 1000, headers=[("x-id", f"id{i}"), ("x-die", "1")]))
+            if answers[-1][0] == 502:
+                wait_for(lambda: not some[1].alive() and not listens(some[1].port), "all of it to be gone")
+    statuses = [a[0] for a in answers]
     seen = (tmp_path / "seen").read_text().split()
-    assert statuses.count(502) == 1 and statuses.count(204) == 11, statuses
+    assert statuses.count(502) == 1 and statuses.count(204) == 11, (answers, seen)
     assert sorted(seen) == sorted(f"id{i}" for i in range(12)), seen
     assert not some[1].alive()
 
