@@ -106,6 +106,7 @@ void sn_gate_configure(struct sn_gate *g, const struct sn_policy *p, uint64_t ge
 	g->admission.max_requests = share(p->max_requests, n_workers);
 	g->admission.max_pending = share(p->max_pending, n_workers);
 	g->pending_timeout_ms = p->pending_timeout_ms;
+	sn_admission_set_patience(&g->admission, p->pending_timeout_ms * 1000000);
 	budget.min_per_second = share(budget.min_per_second, n_workers);
 	sn_budget_change(&g->budget, &budget, sn_loop_now_ns(g->loop));
 	configure_adaptive(g, p, n_workers, sn_loop_now_ns(g->loop));

@@ -8,7 +8,14 @@ void sn_admission_init(struct sn_admission *a, uint32_t max_requests, uint32_t m
 {
 	*a = (struct sn_admission){.max_requests = max_requests,
 				   .max_pending = max_pending,
-				   .concurrency = concurrency};
+				   .concurrency = concurrency,
+				   .target_ns = SN_ADMISSION_TARGET_NS};
+}
+
+void sn_admission_set_patience(struct sn_admission *a, uint64_t patience_ns)
+{
+	a->target_ns =
+		patience_ns / 2 < SN_ADMISSION_TARGET_NS ? patience_ns / 2 : SN_ADMISSION_TARGET_NS;
 }
 
 uint32_t sn_admission_cap(const struct sn_admission *a)
@@ -68,7 +75,7 @@ bool sn_admission_takes_newest(struct sn_admission *a, uint64_t oldest_ns, uint6
 {
 	uint64_t waited = now_ns > oldest_ns ? now_ns - oldest_ns : 0;
 
-	if (waited <= SN_ADMISSION_TARGET_NS) {
+	if (waited <= a->target_ns) {
 		a->standing_ns = 0;
 		a->overflowed = false;
 		return false;

@@ -18,7 +18,7 @@
 
 #include "mesh/concurrency.h"
 
-#define SN_ADMISSION_TARGET_NS 50000000ull    /* a queue that is shorter than this is a good one */
+#define SN_ADMISSION_TARGET_NS 50000000ull    /* at most; see set_patience */
 #define SN_ADMISSION_INTERVAL_NS 100000000ull /* how long it may be longer */
 
 struct sn_admission {
@@ -27,6 +27,7 @@ struct sn_admission {
 	const struct sn_concurrency *concurrency; /* borrowed, may be NULL: a second cap */
 	uint32_t in_flight;
 	uint32_t pending;
+	uint64_t target_ns;   /* a queue whose oldest has waited no longer is a good one */
 	uint64_t standing_ns; /* since when the oldest has been over the target; 0: it is not */
 	bool overflowed;      /* somebody was turned away since the queue was last a good one */
 };
@@ -39,6 +40,10 @@ enum sn_admission_verdict {
 
 void sn_admission_init(struct sn_admission *a, uint32_t max_requests, uint32_t max_pending,
 		       const struct sn_concurrency *concurrency);
+
+/* Waiters are sent away after that long. The target is then half of it, if that is less than
+ * SN_ADMISSION_TARGET_NS: else nobody would be there to be seen to have waited too long. */
+void sn_admission_set_patience(struct sn_admission *a, uint64_t patience_ns);
 
 /* A request has come. Nobody overtakes: while some wait, it waits too. */
 enum sn_admission_verdict sn_admission_enter(struct sn_admission *a);

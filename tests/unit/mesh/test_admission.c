@@ -128,6 +128,24 @@ static void test_newest(void **state)
 	assert_false(sn_admission_takes_newest(&a, 0, t));
 }
 
+/* Where nobody waits as long as the target, nobody would ever be seen to. */
+static void test_patience(void **state)
+{
+	struct sn_admission a;
+	uint64_t t = 10 * S;
+
+	(void)state;
+	sn_admission_init(&a, 1, 2, NULL);
+	sn_admission_set_patience(&a, 40 * MS);
+	for (int i = 0; i < 4; i++)
+		sn_admission_enter(&a);
+	assert_false(sn_admission_takes_newest(&a, t, t + 20 * MS));
+	assert_int_equal(sn_admission_enter(&a), SN_ADMISSION_SHED);
+	assert_true(sn_admission_takes_newest(&a, t, t + 21 * MS));
+	sn_admission_set_patience(&a, S); /* 50 ms again */
+	assert_false(sn_admission_takes_newest(&a, t, t + 50 * MS));
+}
+
 /* A burst that does not fit is none: nobody waits to find out whether it passes. */
 static void test_overflow(void **state)
 {
@@ -258,10 +276,15 @@ static void test_goodput(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_caps),	     cmocka_unit_test(test_caps),
-		cmocka_unit_test(test_nobody_waits), cmocka_unit_test(test_caps_change),
-		cmocka_unit_test(test_found_limit),  cmocka_unit_test(test_newest),
-		cmocka_unit_test(test_overflow),     cmocka_unit_test(test_empty_queue_forgets),
+		cmocka_unit_test(test_no_caps),
+		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_nobody_waits),
+		cmocka_unit_test(test_caps_change),
+		cmocka_unit_test(test_found_limit),
+		cmocka_unit_test(test_newest),
+		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_empty_queue_forgets),
 		cmocka_unit_test(test_goodput),
 	};
 
