@@ -61,7 +61,7 @@ support: $(SUPPORT)
 $(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,mesh http base,$(OUT)/lib/$(a).a)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_REGEX)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_REGEX) -lm
 
 compile_commands.json: Makefile mk/flags.mk ## for editors and clang-tidy
 	$(Q)tools/compile-commands '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@

@@ -114,7 +114,7 @@ check-conformance: ## h2spec, gRPC, ordinary and slow clients, other parsers; SE
 
 bench: ## against HAProxy, nginx, nghttpx and Envoy in the same run; BENCH_ARGS=--quick
 	@tools/install-deps build bench
-	@$(MAKE) --no-print-directory all $(foreach b,origin origin_h2 relay load,$(BIN)/bench/$b)
+	@$(MAKE) --no-print-directory all $(foreach b,origin origin_h2 relay load origins arrivals,$(BIN)/bench/$b)
 	@BIN=$(abspath $(BIN)) tests/bench/run $(BENCH_ARGS)
 bench-heads: $(BIN)/bench/heads ## instructions per head parsed and written
 	@tools/install-deps build bench

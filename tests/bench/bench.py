@@ -15,6 +15,7 @@ import sys
 import time
 
 import counts
+import scenarios
 import swap
 from peers import BIN, KINDS, ROOT, end, envoy_binary, free_ports, running, wait_port
 
@@ -22,7 +23,7 @@ BODY = counts.BODY
 BULK = 1 << 20
 IDLE_CONNECTIONS = 5000
 HEADERS = ["-H", "User-Agent: bench/1", "-H", "Accept: */*", "-H", "X-Request-Id: 0123456789abcdef"]
-WHAT = ("http1", "http2", "tcp", "latency", "idle", "counts", "swap")
+WHAT = ("http1", "http2", "tcp", "latency", "idle", "counts", "swap", "scenarios")
 
 
 def run(cores, *cmd):
@@ -138,6 +139,7 @@ class Verdicts:
 class Bench:
     def __init__(self, args, names, cores):
         self.names, self.cores = names, cores
+        self.quick = args.quick
         self.rounds, self.seconds = (3, 1) if args.quick else (9, 2)
         self.each = 25 if args.quick else 100
         self.verdicts = Verdicts()
@@ -314,6 +316,38 @@ class Bench:
         worst = [d - w for d, w in zip(rounds["max ms, changing"], rounds["max ms"])]
         self.verdicts.add("Large document, delay by a change", statistics.median(worst), at_most=2, unit="ms",
                           spread_text=spread(worst))
+
+    def scenarios(self):
+        names = [n for n in scenarios.NAMES if n in self.names]
+        s = scenarios.Scenarios(self.cores, ahead(), BODY, self.quick)
+        wins = 0
+        try:
+            for scenario in (scenarios.SLOW, scenarios.WRONG, scenarios.OVERLOAD):
+                print(f"bench: {scenario}", file=sys.stderr)
+                raw = self.result[scenario] = s.run(names, scenario)
+                middle = {n: scenarios.medians(rs) for n, rs in raw.items()}
+                self.scenario_table(scenario, raw, middle)
+                if "sennit" in names and len(names) > 1:
+                    as_good, better = scenarios.compare(scenario, middle["sennit"],
+                                                        [m for n, m in middle.items() if n != "sennit"])
+                    self.verdicts.add(f"{scenario}: success and p99 as good as the better peer's", int(as_good),
+                                      at_least=1)
+                    wins += better
+        finally:
+            s.stop()
+        if "sennit" in names and len(names) > 1:
+            self.verdicts.add("Scenarios in which Sennit is better than both", wins, at_least=2)
+
+    def scenario_table(self, scenario, raw, middle):
+        head = ["", "success %", "rounds", "p50 ms", "p99 ms", "rounds", "p99.9 ms", "CPU s"]
+        rows = [[n, f"{100 * m['success']:.2f}", spread([100 * r["success"] for r in raw[n]]), f"{m['p50_ms']:.1f}",
+                 f"{m['p99_ms']:.1f}", spread([r["p99_ms"] for r in raw[n]], 1), f"{m['p999_ms']:.1f}",
+                 f"{m['cpu_s']:.2f}"] for n, m in middle.items()]
+        if scenario == scenarios.OVERLOAD:
+            head += ["goodput/s", "of capacity", "recovery ms"]
+            for row, m in zip(rows, middle.values()):
+                row += [f"{m['goodput']:.0f}", f"{m['of_capacity']:.2f}", f"{m['recovery_ms']:.0f}"]
+        table(f"{scenario}: medians of {len(next(iter(raw.values())))} rounds", head, rows)
 
     @contextlib.contextmanager
     def origins(self):

@@ -148,39 +148,46 @@ def envoy_binary():
     return str(found[0]) if found else None
 
 
+def command(name, values):
+    """With {c} for the path of its configuration."""
+    if name == "sennit":
+        return [BIN / "sennit-proxy", "--config", "{c}", "--state-dir", values["dir"], "--log-level", "error"]
+    if name == "haproxy":
+        return ["haproxy", "-f", "{c}", "-db", "-q"]
+    return [envoy_binary(), "-c", "{c}", "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+
+
 def configured(name, kind, values):
-    """The text of a configuration and the command with {c} for its path."""
+    """The text of a configuration, and the command."""
     tcp, h2_front, h2_back = kind == "tcp", kind.startswith("h2"), kind == "h2h2"
     if name == "relay":
         return "", [BIN / "bench/relay", values["port"], values["origin"]]
     if name == "sennit":
         text = SENNIT.format(**values, front="opaque" if tcp else "http",
                              back="opaque" if tcp else "http2" if h2_back else "http")
-        return text + (SENNIT_ROUTES if kind == "routes" else ""), \
-            [BIN / "sennit-proxy", "--config", "{c}", "--state-dir", values["dir"], "--log-level", "error"]
+        return text + (SENNIT_ROUTES if kind == "routes" else ""), command(name, values)
     if name == "haproxy":
         return HAPROXY.format(**values, mode="tcp" if tcp else "http", front=" proto h2" if h2_front else "",
                               back=" proto h2" if h2_back else "",
-                              option="option splice-auto" if tcp else "http-reuse always"), \
-            ["haproxy", "-f", "{c}", "-db", "-q"]
+                              option="option splice-auto" if tcp else "http-reuse always"), command(name, values)
     if name == "nginx":
         return NGINX.format(**values, front=" http2" if h2_front else ""), \
             ["nginx", "-c", "{c}", "-e", values["dir"] / "error.log"]
     if name == "nghttpx":
         return NGHTTPX.format(**values, back=";;proto=h2" if h2_back else ""), ["nghttpx", "--conf={c}"]
     return ENVOY.format(**values, filters=ENVOY_TCP if tcp else ENVOY_HTTP, back=ENVOY_H2 if h2_back else ""), \
-        [envoy_binary(), "-c", "{c}", "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+        command(name, values)
 
 
 class Peer:
     """One proxy, pinned to one core."""
 
-    def __init__(self, name, kind, origin, core, prefix=(), slots=4096):
+    def __init__(self, name, kind, origin, core, prefix=(), slots=4096, configure=configured):
         self.name = name
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
         self.port, self.admin = free_ports(2)
-        text, cmd = configured(name, kind, {"dir": self.dir, "port": self.port, "admin": self.admin, "origin": origin,
-                                            "slots": slots})
+        text, cmd = configure(name, kind, {"dir": self.dir, "port": self.port, "admin": self.admin, "origin": origin,
+                                           "slots": slots})
         conf = self.dir / "c.yaml"
         conf.write_text(text)
         cmd = [str(a).replace("{c}", str(conf)) for a in cmd]
