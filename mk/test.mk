@@ -54,7 +54,7 @@ fuzz: ## libFuzzer: T=name (all without), S=seconds each
 .SECONDARY:
 
 check-integration: all ## the real programs on loopback, driven by pytest
-	@SENNIT_BIN=$(abspath $(BIN)) tools/pytest tests/integration $(PYTEST_ARGS)
+	@SENNIT_BIN=$(abspath $(BIN)) tools/pytest -n $(or $(PYTEST_JOBS),3) --dist loadfile tests/integration $(PYTEST_ARGS)
 .PHONY: check-integration
 
 check-tests: check-unit check-corpus check-integration

@@ -55,14 +55,16 @@ def wait_until_still(value, for_seconds=0.3):
     wait_for(still, "a standstill", deadline=30 * SLOW)
 
 
+PROCESSES, PROCESS = 8, int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
 _ports_given = set()
 
 
 def free_port():
     """A port that nobody listens on, outside the range from which the kernel takes ports for outgoing
-    connections, and never the same twice: nothing takes it before its program does."""
+    connections, and never the same twice, here or in another process of the same run: nothing takes it before its
+    program does."""
     for _ in range(1000):
-        port = random.randint(15000, 31000)
+        port = random.randrange(15000, 31000, PROCESSES) + PROCESS
         if port in _ports_given:
             continue
         with socket.socket() as s:

@@ -14,6 +14,8 @@ import threading
 import time
 import urllib.request
 
+from harness import free_port
+
 BIN = pathlib.Path(os.environ.get("SENNIT_BIN", "build/bin")).resolve()
 SLOW = float(os.environ.get("SENNIT_SLOW", "1"))
 SANITIZED = any(d in BIN.parts for d in ("asan", "tsan", "valgrind"))  # then memory use says nothing
@@ -33,14 +35,8 @@ def wait_for(condition, seconds=10, what="the condition"):
 
 
 def free_ports(n):
-    """Ports that nobody listens on: bound together, so that they differ."""
-    socks = [socket.socket() for _ in range(n)]
-    for s in socks:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
+    """Ports that nobody listens on."""
+    return [free_port() for _ in range(n)]
 
 
 def http_get(url, timeout=5):
