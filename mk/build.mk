@@ -63,6 +63,13 @@ $(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,mesh http base,$(OUT)/lib
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_REGEX) -lm
 
+# tests/sim is one program.
+SRC_sim := $(call src_of,tests/sim)
+$(BIN)/sim: $(call obj_of,$(SRC_sim)) $(foreach a,mesh http base,$(OUT)/lib/$(a).a)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm -Wl,--as-needed $(LIBS_REGEX)
+
 compile_commands.json: Makefile mk/flags.mk ## for editors and clang-tidy
 	$(Q)tools/compile-commands '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@
 

@@ -60,10 +60,10 @@ check-integration: all ## the real programs on loopback, driven by pytest
 check-tests: check-unit check-corpus check-integration
 .PHONY: check-tests
 
-check: ## install what is missing, then everything that proves a change: unit, corpus, integration, lint
+check: ## install what is missing, then everything that proves a change: unit, corpus, sim, integration, lint
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory check-unit check-corpus
+	@$(MAKE) --no-print-directory check-unit check-corpus sim
 	@$(MAKE) --no-print-directory -j2 check-integration lint # the tests mostly wait, lint computes
 	@echo 'check: all passed'
 .PHONY: check
@@ -79,6 +79,12 @@ check-valgrind: ## the codecs' units and a short integration run under valgrind
 	@tools/valgrind-bin $(abspath $(BIN)) $(abspath $(OUT))/valgrind
 	@SENNIT_SLOW=6 SENNIT_BIN=$(abspath $(OUT))/valgrind tools/pytest tests/integration/test_proxy.py
 .PHONY: check-asan check-tsan check-valgrind
+
+# --- the simulator: lib/mesh under a clock of its own
+sim: $(BIN)/sim ## balancers, breakers, budgets and limits in a simulated mesh; SEED=n SCENARIO=name
+	@mkdir -p $(BUILD)/sim
+	@$(BIN)/sim -s $(or $(SEED),1) -d $(BUILD)/sim $(SCENARIO)
+.PHONY: sim
 
 lint: ## formatting, layers, banned calls, walls, shell scripts
 	@tools/lint/run
