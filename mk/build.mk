@@ -65,7 +65,7 @@ $(BIN)/bench/%: $(OUT)/obj/tests/bench/%.o $(foreach a,mesh http base,$(OUT)/lib
 
 # tests/sim is one program.
 SRC_sim := $(call src_of,tests/sim)
-$(BIN)/sim: $(call obj_of,$(SRC_sim)) $(foreach a,mesh http base,$(OUT)/lib/$(a).a)
+$(BIN)/sim: $(call obj_of,$(SRC_sim)) $(foreach a,mesh http net base,$(OUT)/lib/$(a).a)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm -Wl,--as-needed $(LIBS_REGEX)
