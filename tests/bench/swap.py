@@ -25,8 +25,8 @@ class Large:
         self.origin_port, self.bench_port, self.n = origin_port, bench_port, 0
         self.write("first", 0)
         with open(self.dir / "log", "wb") as log:
-            self.process = subprocess.Popen(["taskset", "-c", core, str(BIN / "sennit-proxy"), "--config", str(self.dir / "c.yaml"),
-                                             "--state-dir", str(self.dir)], stderr=log)
+            self.process = subprocess.Popen(["taskset", "-c", core, str(BIN / "sennit-proxy"), "--config",
+                                             str(self.dir / "c.yaml"), "--state-dir", str(self.dir)], stderr=log)
         wait_port(self.port, self.process)
 
     def write(self, revision, changed):
