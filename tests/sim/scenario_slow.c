@@ -61,6 +61,11 @@ static bool run(const struct sim_context *c)
 				 sim_record_quantile_ms(&runs[0].world->record, 0.999, 0, SPAN_S),
 			 1.5) &&
 	     ok;
+	ok = sim_at_most("... and what goes to the slow one (%)",
+			 100.0 * (double)runs[1].world->servers[3].requests /
+				 (double)sim_record_offered_in(&runs[1].world->record, 0, SPAN_S),
+			 0.05) &&
+	     ok;
 	ok = sim_sound(runs, 4) && ok;
 	sim_plot(c, &sim_slow, runs, 4);
 	sim_runs_free(runs, 4);
