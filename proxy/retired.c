@@ -39,6 +39,7 @@ void sn_retired_init(struct sn_retired *r, struct sn_loop *l)
 
 void sn_retired_add(struct sn_retired *r, struct sn_snapshot *s)
 {
+	look(r); /* where changes come faster than looks, each takes the one before it along */
 	s->older_retired = r->newest;
 	r->newest = sn_snapshot_ref(s);
 	r->delay_ms = FIRST_LOOK_MS;

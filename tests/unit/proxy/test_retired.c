@@ -42,6 +42,29 @@ static void test_the_last_reference_is_ours(void **state)
 	sn_loop_free(l);
 }
 
+/* A change each 10 ms, for ever: the looks are put off each time, and nothing piles up. */
+static void test_many_changes_in_a_row(void **state)
+{
+	struct sn_retired r;
+	struct sn_loop *l;
+	unsigned i;
+
+	(void)state;
+	sn_clock_fake_init(&fake, 1000000000);
+	l = sn_loop_new(&fake.clock, NULL);
+	sn_retired_init(&r, l);
+	for (i = 0; i < 100; i++) {
+		struct sn_snapshot *s = sn_snapshot_new();
+
+		sn_retired_add(&r, s);
+		assert_null(s->older_retired);
+		sn_snapshot_unref(s);
+		later(l, 10);
+	}
+	sn_retired_done(&r);
+	sn_loop_free(l);
+}
+
 static void test_the_end_waits_for_nobody(void **state)
 {
 	struct sn_snapshot *s = sn_snapshot_new();
@@ -62,6 +85,7 @@ static void test_the_end_waits_for_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_last_reference_is_ours),
+					   cmocka_unit_test(test_many_changes_in_a_row),
 					   cmocka_unit_test(test_the_end_waits_for_nobody)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
