@@ -366,6 +366,7 @@ static bool is_there(const struct sn_balance *b, const struct sn_balance_item *i
 int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
 		      uint64_t now_ns)
 {
+	static const struct sn_balance_item none;
 	struct entry *list;
 	struct sn_balance__set *set = NULL;
 	uint32_t i, found;
@@ -373,8 +374,10 @@ int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items,
 
 	if (n > SN_BALANCE_ENDPOINTS_MAX)
 		return -SN_ELIMIT;
-	if (!items)
+	if (!items) {
+		items = &none;
 		n = 0;
+	}
 	if (is_there(b, items, n))
 		return 0;
 	list = calloc(n ? n : 1, sizeof(*list));
