@@ -270,7 +270,8 @@ def test_data_behind_the_end(shared):
         assert c.goaway is None or c.goaway[1] == STREAM_CLOSED
         assert s.reset in (None, STREAM_CLOSED)
     assert shared.client().get("/after").status == 200
-    assert {x.target for x in shared.origin.exchanges[seen:]} <= {"/whole", "/after"}
+    # an aborted one of the tests before may come late
+    assert {x.target for x in shared.origin.exchanges[seen:]} <= {"/whole", "/after", "/bad"}
 
 
 def test_broken_hpack_ends_the_connection(shared):
