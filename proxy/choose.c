@@ -226,6 +226,7 @@ static bool choose_in_service(struct sn_exchange *x)
 	x->cluster = cluster_of(x);
 	if (x->cluster) {
 		ask.has_hash =
+			x->svc->policy.hash_on.kind != SN_HASH_NONE &&
 			sn_hashkey(&x->svc->policy.hash_on, &x->req, client_of(x), &ask.hash);
 		if (x->in_session)
 			ask.stick = sn_balance_find(x->cluster->balance, x->session.endpoint);

@@ -98,6 +98,10 @@ static void choose(struct sn_balance *b, const struct sn_balance_ask *ask,
 		c->probe = true;
 		return;
 	}
+	if (b->set->n == 1) { /* as most are: nothing is drawn, nothing compared */
+		c->e = b->set->n_in ? b->set->v[0] : NULL;
+		return;
+	}
 	if (b->set->n_in == 0 && !by_hash)
 		return;
 	if (by_hash)
@@ -174,12 +178,13 @@ void sn_balance_explain(struct sn_balance *b, const struct sn_balance_ask *ask,
 
 static void sample(struct sn_endpoint *e, uint64_t latency_ns, uint64_t now_ns)
 {
-	double average = sn_balance__latency(e, now_ns), w;
+	double average = sn_balance__latency(e, now_ns), elapsed, w;
 
 	if ((double)latency_ns >= average) {
 		e->ewma_ns = latency_ns;
 	} else {
-		w = exp(-(now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) : 0) / 10e9);
+		elapsed = now_ns > e->ewma_at_ns ? (double)(now_ns - e->ewma_at_ns) / 10e9 : 0;
+		w = elapsed < 1e-3 ? 1 - elapsed : exp(-elapsed); /* to a millionth the same */
 		e->ewma_ns = (uint64_t)((double)e->ewma_ns * w + (double)latency_ns * (1 - w));
 	}
 	e->ewma_at_ns = now_ns;
