@@ -55,8 +55,6 @@ struct sn_worker *sn_worker_new(struct sn_config *boot, unsigned index, unsigned
 	sn_buf_init(&w->gather.trail, 1u << 20);
 	sn_buf_init(&w->frames, 4u << 20);
 	sn_rng_seed(&w->rng, sn_rng_entropy());
-	if (sn_route_scratch_init(&w->route_scratch))
-		goto oom;
 	w->loop = sn_loop_new(NULL, err);
 	if (!w->loop)
 		goto fail;

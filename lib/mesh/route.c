@@ -10,13 +10,6 @@
 #include "mesh/regex.h"
 #include "mesh/route_int.h"
 
-int sn_route_scratch_init(struct sn_route_scratch *s)
-{
-	memset(s, 0, sizeof(*s));
-	s->regex = sn_regex_scratch_new();
-	return s->regex ? 0 : -SN_ENOMEM;
-}
-
 void sn_route_scratch_done(struct sn_route_scratch *s)
 {
 	sn_regex_scratch_free(s->regex);

@@ -74,17 +74,15 @@ struct sn_rule {
 struct sn_route_table;
 struct sn_regex_scratch;
 
-/* What matching writes to: one for each thread. */
+/* What matching writes to: one for each thread. All zero at first. */
 struct sn_route_scratch {
-	struct sn_regex_scratch *regex;
+	struct sn_regex_scratch *regex; /* from the first expression on */
 	uint64_t n_limited; /* expressions that were given up: too much work, or too long a text */
 	unsigned n_limited_now; /* of this request; after SN_ROUTE_LIMITED_MAX none is tried */
 	char text[SN_REGEX_SUBJECT_MAX];
 };
 #define SN_ROUTE_LIMITED_MAX 4
 
-/* Returns 0 or -SN_ENOMEM. */
-int sn_route_scratch_init(struct sn_route_scratch *s);
 void sn_route_scratch_done(struct sn_route_scratch *s); /* all zero is allowed */
 
 /* Compiles @rules (borrowed from then on, same lifetime as @arena), in document order, and their
@@ -98,7 +96,8 @@ const struct sn_rule *sn_route_rule(const struct sn_route_table *t, size_t i);
 
 /* The rule for a request, NULL when none matches (404). An expression that is given up does not
  * match. Takes time by the path's length and by how many matches share its path or are regular
- * expressions of it, not by the number of rules. Allocates nothing. */
+ * expressions of it, not by the number of rules. Allocates nothing, but
+ * for @s with the first expression. */
 const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req,
 				     struct sn_route_scratch *s);
 

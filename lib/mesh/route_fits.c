@@ -13,7 +13,9 @@ static bool regex_fits(const struct sn_regex *re, struct sn_slice text, struct s
 	/* Whoever sends what exhausts one expression may exhaust them all. */
 	if (s->n_limited_now >= SN_ROUTE_LIMITED_MAX)
 		return false;
-	rc = sn_regex_match(re, text, s->regex);
+	if (!s->regex) /* most workers never need one */
+		s->regex = sn_regex_scratch_new();
+	rc = s->regex ? sn_regex_match(re, text, s->regex) : -SN_ENOMEM;
 	if (rc < 0) {
 		s->n_limited++;
 		s->n_limited_now++;

@@ -111,8 +111,6 @@ int main(int argc, char **argv)
 			puts(cases[c].name);
 	if (argc != 4)
 		return argc != 1;
-	if (sn_route_scratch_init(&scratch))
-		return 1;
 	sn_arena_init(&arena, 0, 0);
 	for (c = 0; c < SN_ARRAY_LEN(cases); c++)
 		if (strcmp(argv[1], cases[c].name) == 0)
