@@ -103,6 +103,8 @@ def test_memory_and_time_of_a_large_document(proxy):
              deadline=5 * SLOW)
     print(f"private {large.private_bytes(proxy.pid) / 1e6:.2f} MB; CPU ms of a load {loads[0]:.1f}-{loads[-1]:.1f}, "
           f"of taking it over {blocks[0]:.2f}-{blocks[-1]:.2f}, of a request to changed endpoints {fills[0]:.2f}-{fills[-1]:.2f}")
+    if SANITIZED:
+        return  # times say nothing
     assert loads[0] <= 200 * SLOW  # 100 on a machine that does nothing else
     assert blocks[len(blocks) // 2] <= 2 * SLOW
     assert fills[0] <= 3 * SLOW  # likewise: 1.3 to 1.8
