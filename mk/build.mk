@@ -29,8 +29,13 @@ $(OUT)/lib/%.a:
 	$(Q)ar rcs $@ $^
 
 # A static proxy or init needs objects of its own flags only at link time: the same objects serve.
-STATIC_LD := $(if $(STATIC),-static-pie,)
-PIE_FIX := $(if $(STATIC),$(filter-out -pie,$(LDFLAGS)),$(LDFLAGS))
+# The relocations of a static libcrypto are half a megabyte, packed a hundredth of it.
+ifdef STATIC
+STATIC_LD := -static-pie -Wl,--gc-sections,-z,pack-relative-relocs
+PIE_FIX := $(filter-out -pie,$(LDFLAGS))
+else
+PIE_FIX := $(LDFLAGS)
+endif
 
 $(BIN)/sennit-proxy: $(OUT)/obj/proxy/main.o $(AR_PROXY)
 	$(call say,LD,$@)
@@ -47,6 +52,7 @@ $(BIN)/sennit-init: $(OUT)/obj/init/main.o $(AR_INIT)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PIE_FIX) $(STATIC_LD) -o $@ $^
+	$(if $(STATIC),$(Q)strip $@)
 
 # tests/support/NAME.c is a program of its own.
 SUPPORT := $(patsubst tests/support/%.c,$(BIN)/support/%,$(wildcard tests/support/*.c))

@@ -344,6 +344,7 @@ def test_a_directory_whose_routes_come_late(generations, origin, tmp_path):
     (directory / ".new").write_text(json.dumps({"version": 1, "services": [service("web2", [origin.address])]}))
     (directory / ".new").rename(directory / "routes.yaml")
     wait_for(lambda: "taken over from" in new.log(), "the upgrade")
+    wait_for(lambda: listening_sockets(proxy.pid, proxy.port) == 0, "the old one to accept no more")
     assert new.get(host="web2").status == 200 and new.ready()
 
 
