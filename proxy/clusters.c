@@ -39,7 +39,7 @@ static void endpoint_gone(struct sn_endpoint *e, void *arg)
 		sn_peer_retire(e->user, w->ended);
 }
 
-static int use(struct sn_cluster *c, const struct sn_balance_item *items, size_t n)
+static int use(struct sn_cluster *c, const struct sn_endpoint_spec *items, size_t n)
 {
 	return sn_balance_update(c->balance, items, n, sn_loop_now_ns(c->worker->loop));
 }
@@ -47,7 +47,7 @@ static int use(struct sn_cluster *c, const struct sn_balance_item *items, size_t
 static int fill_by_address(struct sn_cluster *c, const struct sn_service *svc)
 {
 	size_t n = c->port ? svc->n_addresses : 0, i;
-	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
+	struct sn_endpoint_spec *items = calloc(n ? n : 1, sizeof(*items));
 	int rc;
 
 	if (!items)
@@ -62,27 +62,6 @@ static int fill_by_address(struct sn_cluster *c, const struct sn_service *svc)
 	return rc;
 }
 
-static int fill_from(struct sn_cluster *c, const struct sn_endpoint_spec *list, size_t n)
-{
-	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
-	size_t i, used = 0;
-	int rc;
-
-	if (!items)
-		return -SN_ENOMEM;
-	for (i = 0; i < n; i++) {
-		if (list[i].service_port && list[i].service_port != c->port)
-			continue;
-		items[used].addr = list[i].addr;
-		items[used].mesh = list[i].mesh;
-		items[used].zone = list[i].zone;
-		items[used++].weight = list[i].weight;
-	}
-	rc = use(c, items, used);
-	free(items);
-	return rc;
-}
-
 static void balance_settings(const struct sn_cluster *c, const struct sn_service *svc,
 			     struct sn_balance_settings *s)
 {
@@ -92,6 +71,7 @@ static void balance_settings(const struct sn_cluster *c, const struct sn_service
 		.algorithm = p->algorithm,
 		.slow_start_ns = p->slow_start_ms * 1000000,
 		.aperture_min = p->aperture_min,
+		.service_port = c->port,
 		.zone = sn_slice_cstr(p->prefer_own_zone ? c->worker->snap->zone : ""),
 		.breaker = p->breaker,
 	};
@@ -118,8 +98,8 @@ static int fill(struct sn_cluster *c, const struct sn_service *svc)
 	if (c->settings.cluster_address)
 		return fill_by_address(c, svc);
 	if (set)
-		return fill_from(c, set->items, set->n);
-	return fill_from(c, svc->endpoints, svc->n_endpoints);
+		return use(c, set->items, set->n);
+	return use(c, svc->endpoints, svc->n_endpoints);
 }
 
 static struct sn_cluster *new_cluster(struct sn_worker *w, const struct sn_service *svc,

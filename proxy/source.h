@@ -5,7 +5,7 @@
 #ifndef SN_PROXY_SOURCE_H
 #define SN_PROXY_SOURCE_H
 
-#include "mesh/endpoints.h"
+#include "mesh/snapshot.h"
 #include "net/loop.h"
 #include "net/resolver.h"
 

@@ -284,24 +284,6 @@ struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i)
 	return i < b->set->n ? b->set->v[i] : NULL;
 }
 
-struct sn_endpoint *sn_balance_find(const struct sn_balance *b, uint64_t id)
-{
-	const struct sn_balance__set *set = b->set;
-	uint32_t low = 0, high = set->n;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (set->v[set->by_id[middle]]->id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == set->n || set->v[set->by_id[low]]->id != id)
-		return NULL;
-	return set->v[set->by_id[low]];
-}
-
 size_t sn_balance_ejected(const struct sn_balance *b)
 {
 	return b->set->n_heap;

@@ -30,6 +30,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "mesh/breaker.h"
+#include "mesh/endpoints.h"
 #include "mesh/policy.h"
 #include "net/addr.h" /* data only */
 
@@ -67,6 +68,7 @@ struct sn_balance_settings {
 	uint64_t seed;
 	uint64_t slow_start_ns; /* new endpoints: from 10 % of their weight to all; 0: none */
 	uint32_t aperture_min;	/* 0: 12 */
+	uint16_t service_port;	/* endpoints of others are none; never changes */
 	struct sn_slice zone;	/* one's own; empty: zones are ignored. Copied */
 	struct sn_breaker_settings breaker;
 };
@@ -83,17 +85,11 @@ void sn_balance_on_gone(struct sn_balance *b, void (*fn)(struct sn_endpoint *e, 
 int sn_balance_configure(struct sn_balance *b, const struct sn_balance_settings *settings,
 			 uint64_t now_ns);
 
-struct sn_balance_item {
-	struct sn_addr addr;
-	uint32_t weight; /* up to 1,000,000; 0: known, takes nothing */
-	bool mesh;
-	struct sn_slice zone; /* empty: unknown. Copied */
-};
-
-/* Replaces the set: endpoints that stay keep their state, new ones start with the average latency
+/* Replaces the set by those of @items (zones are copied) that are for the port of the settings, or
+ * for all: endpoints that stay keep their state, new ones start with the average latency
  * of the others (no free ride), those that left finish what they have. An address that comes twice
  * is one endpoint, as it came first. Returns 0, -SN_ELIMIT or -SN_ENOMEM (unchanged). */
-int sn_balance_update(struct sn_balance *b, const struct sn_balance_item *items, size_t n,
+int sn_balance_update(struct sn_balance *b, const struct sn_endpoint_spec *items, size_t n,
 		      uint64_t now_ns);
 
 struct sn_balance_ask {
@@ -154,7 +150,8 @@ void sn_balance_is_well(struct sn_balance *b, struct sn_endpoint *e, uint64_t la
 size_t sn_balance_count(const struct sn_balance *b);
 /* In the order of the update; NULL beyond the end. */
 struct sn_endpoint *sn_balance_at(const struct sn_balance *b, size_t i);
-/* By sn_endpoint.id; NULL when it is not in the set. O(log n). */
+/* By sn_endpoint.id; NULL when it is not in the set. O(log n), and the first one after an update
+ * sorts the set. */
 struct sn_endpoint *sn_balance_find(const struct sn_balance *b, uint64_t id);
 uint64_t sn_balance_id(const struct sn_addr *addr);
 /* No endpoints, and none that left with requests in flight. */

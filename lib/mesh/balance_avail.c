@@ -32,7 +32,7 @@ struct sn_balance__set *sn_balance__set_new(const struct sn_balance_settings *s,
 
 	/* both groups share what is by endpoint: their sizes follow in sn_balance__arrange() */
 	if (set)
-		set->memory = calloc(1, n * sizeof(void *) + words * (turn ? 4 : 9));
+		set->memory = calloc(1, n * sizeof(void *) + words * (turn ? 3 : 7 + order));
 	if (!set || !set->memory) {
 		free(set);
 		return NULL;
@@ -40,7 +40,6 @@ struct sn_balance__set *sn_balance__set_new(const struct sn_balance_settings *s,
 	p = set->memory;
 	set->n = n;
 	set->v = cut(&p, n * sizeof(void *));
-	set->by_id = cut(&p, words);
 	set->heap = cut(&p, words);
 	set->groups[0].avail = cut(&p, words);
 	if (turn) {
@@ -62,6 +61,7 @@ void sn_balance__set_free(struct sn_balance__set *set)
 	if (!set)
 		return;
 	free(set->zones);
+	free(set->by_id);
 	free(set->ring);
 	free(set->ring_of);
 	free(set->maglev);
@@ -220,8 +220,8 @@ void sn_balance__refresh(struct sn_balance *b, struct sn_balance__group *g, uint
 {
 	struct sn_balance__set *set = b->set;
 	bool old = g->dirty || g->built_ns < b->ramp_until_ns;
+	uint32_t least = UINT32_MAX, most = 0, i;
 	uint64_t sum = 0;
-	uint32_t i;
 
 	if (!old || (g->built && now_ns - g->built_ns < g->n_avail * REFRESH_NS_PER_ENDPOINT))
 		return;
@@ -230,11 +230,14 @@ void sn_balance__refresh(struct sn_balance *b, struct sn_balance__group *g, uint
 
 		e->share = sn_balance__share(b, e, now_ns);
 		sum += e->share;
+		least = e->share < least ? e->share : least;
+		most = e->share > most ? e->share : most;
 	}
 	g->mean_share = g->n_avail ? (double)sum / g->n_avail : 0;
+	g->even = least >= most;
 	if (g->turn)
 		sn_balance__turn_build(set, g);
-	else
+	else if (!g->even)
 		sn_balance__slots_build(set, g);
 	g->dirty = false;
 	g->built = true;

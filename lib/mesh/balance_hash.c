@@ -190,9 +190,10 @@ static int maglev_build(struct sn_balance__set *set, const uint32_t *weights)
 int sn_balance__hash_build(struct sn_balance__set *set, enum sn_balance_algorithm algorithm,
 			   const uint32_t *weights)
 {
-	if (algorithm == SN_BALANCE_RING_HASH)
-		return ring_build(set, weights);
-	return algorithm == SN_BALANCE_MAGLEV ? maglev_build(set, weights) : 0;
+	if (sn_balance__sort_ids(set))
+		return -SN_ENOMEM;
+	return algorithm == SN_BALANCE_RING_HASH ? ring_build(set, weights)
+						 : maglev_build(set, weights);
 }
 
 /* --- picking ------------------------------------------------------------------------------------

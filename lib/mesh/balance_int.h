@@ -3,6 +3,8 @@
  *
  *   balance.c           picks and results
  *   balance_set.c       endpoints come, stay and go; settings
+ *   balance_match.c     which ones of a list are there already
+ *   balance_find.c      by id
  *   balance_avail.c     which of them are available: breakers, zones, aperture; effective weights
  *   balance_p2c.c       drawing by weight, the cheaper of two
  *   balance_turn.c      in turn
@@ -41,6 +43,7 @@ struct sn_balance__group {
 	bool built;
 	uint64_t built_ns;
 	double mean_share;
+	bool even;			/* all have one weight: there are no slots */
 	struct sn_balance__slot *slots; /* unless in turn */
 	uint32_t n_slots;
 	uint32_t *turn; /* in turn: by class */
@@ -51,7 +54,7 @@ struct sn_balance__group {
 struct sn_balance__set {
 	struct sn_endpoint **v;
 	uint32_t n;
-	uint32_t *by_id;
+	uint32_t *by_id; /* NULL: nobody has asked */
 	struct sn_balance__group groups[2];
 	uint32_t *heap; /* ejected ones, first due first */
 	uint32_t n_heap;
@@ -102,6 +105,34 @@ struct sn_balance__choice {
 	struct sn_endpoint *candidates[SN_BALANCE_CANDIDATES];
 	unsigned n_candidates;
 };
+
+/* --- balance_match.c --- */
+
+/* What a list makes of the set. */
+struct sn_balance__match {
+	struct sn_endpoint **v; /* each address once, in the list's order; new ones have no index */
+	uint32_t *item;		/* their places in the list */
+	uint32_t n;
+	uint32_t *taken; /* the other way round: of the old set's, their places in v, or NONE */
+};
+
+static inline bool sn_balance__is_for(const struct sn_balance *b,
+				      const struct sn_endpoint_spec *item)
+{
+	return item->service_port == 0 || item->service_port == b->settings.service_port;
+}
+
+/* Returns 0, or -SN_ENOMEM with nothing in @m. Changes nothing in @b. */
+int sn_balance__match(const struct sn_balance *b, const struct sn_endpoint_spec *items, uint32_t n,
+		      uint64_t now_ns, struct sn_balance__match *m);
+/* Frees the new endpoints too: they have not come into the set. */
+void sn_balance__match_undo(struct sn_balance__match *m);
+void sn_balance__match_done(struct sn_balance__match *m);
+
+/* --- balance_find.c --- */
+
+/* Makes by_id. Returns 0 or -SN_ENOMEM. */
+int sn_balance__sort_ids(struct sn_balance__set *set);
 
 /* --- balance_set.c --- */
 
@@ -160,8 +191,13 @@ struct sn_endpoint *sn_balance__turn(struct sn_balance *b, struct sn_balance__gr
 
 /* --- balance_hash.c --- */
 
-/* Makes the ring or table of @set from ids and weights (of the n endpoints, in order; by_id is
- * set). Returns 0 or -SN_ENOMEM. */
+static inline bool sn_balance__is_by_hash(enum sn_balance_algorithm a)
+{
+	return a == SN_BALANCE_RING_HASH || a == SN_BALANCE_MAGLEV;
+}
+
+/* Makes the ring or table of @set from ids and weights (of the n endpoints, in order). Returns 0 or
+ * -SN_ENOMEM. */
 int sn_balance__hash_build(struct sn_balance__set *set, enum sn_balance_algorithm algorithm,
 			   const uint32_t *weights);
 void sn_balance__hash_pick(struct sn_balance *b, const struct sn_balance_ask *ask,

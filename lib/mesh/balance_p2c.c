@@ -75,12 +75,21 @@ struct sn_endpoint *sn_balance__any(struct sn_balance *b, const struct sn_balanc
 	return NULL;
 }
 
+/* Among so many columns. */
+static uint32_t n_drawn(const struct sn_balance__group *g)
+{
+	return g->even ? g->n_avail : g->n_slots;
+}
+
 static struct sn_endpoint *draw_once(struct sn_balance *b, const struct sn_balance__group *g)
 {
 	uint64_t r = sn_rng_next(&b->rng);
-	const struct sn_balance__slot *s =
-		&g->slots[(uint32_t)(((r >> 32) * (uint64_t)g->n_slots) >> 32)];
+	uint32_t i = (uint32_t)(((r >> 32) * n_drawn(g)) >> 32);
+	const struct sn_balance__slot *s;
 
+	if (g->even)
+		return b->set->v[g->avail[i]];
+	s = &g->slots[i];
 	return b->set->v[(uint32_t)r < s->cut ? s->own : s->other];
 }
 
@@ -89,7 +98,7 @@ struct sn_endpoint *sn_balance__draw(struct sn_balance *b, const struct sn_balan
 {
 	unsigned i;
 
-	for (i = 0; i < DRAWS && g->n_slots; i++) {
+	for (i = 0; i < DRAWS && n_drawn(g); i++) {
 		struct sn_endpoint *e = draw_once(b, g);
 
 		if (sn_balance__offered(e) && !sn_balance__was_tried(ask, e))

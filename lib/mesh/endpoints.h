@@ -10,9 +10,17 @@
 #include "base/err.h"
 #include "base/ref.h"
 #include "base/str.h"
-#include "mesh/snapshot.h"
+#include "net/addr.h" /* data only */
 
 #define SN_ENDPOINTS_MAX 10000
+
+struct sn_endpoint_spec {
+	struct sn_addr addr;
+	uint32_t weight;       /* up to 1,000,000; 0: known, takes nothing */
+	uint16_t service_port; /* 0 = all */
+	bool mesh;	       /* a peer proxy: the hop is HTTP/2 */
+	struct sn_slice zone;  /* empty: unknown */
+};
 
 struct sn_endpoint_set {
 	struct sn_refcount refs;

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/ref.h"
 #include "base/str.h"
+#include "mesh/endpoints.h"
 #include "mesh/policy.h"
 #include "mesh/route.h"
 #include "net/addr.h" /* data only */
@@ -31,14 +32,6 @@ struct sn_service_port {
 	enum sn_port_protocol protocol;
 	bool own_table; /* routes that name ports: `table` is this port's, may be NULL */
 	struct sn_route_table *table; /* else the service's */
-};
-
-struct sn_endpoint_spec {
-	struct sn_addr addr;
-	uint32_t weight;
-	uint16_t service_port; /* 0 = all */
-	bool mesh;	       /* a peer proxy: the hop is HTTP/2 */
-	struct sn_slice zone;  /* empty: unknown */
 };
 
 enum sn_endpoints_kind {

@@ -95,7 +95,8 @@ def test_a_refused_connection_counts(start, origins):
 def test_all_ejected_says_so(start, origins):
     good, bad = origins[:2]
     bad.bad = ("503 Busy", ())
-    policy = "{circuitBreaking: {consecutiveFailures: 3, minPenalty: 1h, maxPenalty: 1h, panic: %s}}"
+    policy = ("{loadBalancing: {algorithm: RoundRobin}, "
+              "circuitBreaking: {consecutiveFailures: 3, minPenalty: 1h, maxPenalty: 1h, panic: %s}}")
     proxy = start(policy % "false", [good, bad])
     wait_for(lambda: get(proxy)[0] and len(bad.seen) >= 3, what="it to err three times")
     proxy.write(DOC % (policy % "false", endpoints([bad])))

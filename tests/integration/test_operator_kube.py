@@ -570,7 +570,8 @@ def test_disconnect_in_the_middle_of_an_object(api, start):
 def test_frames_split_at_every_byte(api, start):
     fill(api)
     start()
-    wait_for(has_weight(api, 10), what="the routes")
+    wait_for(lambda: has_weight(api, 10)() and {"Accepted", "ResolvedRefs"} <= set(conditions(api)),
+             what="the routes, and their status, whose event is not to come between these bytes")
     new = route(66)
     new["metadata"].update(resourceVersion=str(api.version + 5000), uid="u", generation=2, unknown={"x": [1, None]})
     new["spec"]["rules"][0]["name"] = "uml\u00e4ut \U0001f600"

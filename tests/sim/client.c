@@ -505,11 +505,11 @@ unsigned sim_proxy_add(struct sim_proxy *p, struct sim_server *server, struct si
 
 void sim_proxy_publish(struct sim_proxy *p, unsigned n)
 {
-	struct sn_balance_item items[SIM_ENDPOINTS_MAX];
+	struct sn_endpoint_spec items[SIM_ENDPOINTS_MAX];
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		items[i] = (struct sn_balance_item){
+		items[i] = (struct sn_endpoint_spec){
 			.weight = 1,
 			.addr = {.family = AF_INET, .port = (uint16_t)(i + 1), .ip = {10, 0, 0, 1}},
 			.mesh = true,

@@ -12,10 +12,10 @@
 #define SEC (1000 * MS)
 #define MANY 10000
 
-static inline struct sn_balance_item item(unsigned i, uint32_t weight)
+static inline struct sn_endpoint_spec item(unsigned i, uint32_t weight)
 {
-	struct sn_balance_item it = {.weight = weight,
-				     .addr = {.family = AF_INET, .port = 80, .ip = {10}}};
+	struct sn_endpoint_spec it = {.weight = weight,
+				      .addr = {.family = AF_INET, .port = 80, .ip = {10}}};
 
 	it.addr.ip[1] = (uint8_t)(i >> 16);
 	it.addr.ip[2] = (uint8_t)(i >> 8);
@@ -55,7 +55,7 @@ static inline struct sn_balance_settings with_breakers(enum sn_balance_algorithm
 /* @n endpoints of weight 1. */
 static inline void fill(struct sn_balance *b, unsigned n, uint64_t now)
 {
-	struct sn_balance_item *items = calloc(n ? n : 1, sizeof(*items));
+	struct sn_endpoint_spec *items = calloc(n ? n : 1, sizeof(*items));
 	unsigned i;
 
 	for (i = 0; i < n; i++)

@@ -5,7 +5,7 @@
 static void test_round_robin_is_smooth_and_weighted(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_ROUND_ROBIN, 1);
-	struct sn_balance_item items[3] = {item(0, 5), item(1, 1), item(2, 1)};
+	struct sn_endpoint_spec items[3] = {item(0, 5), item(1, 1), item(2, 1)};
 	unsigned counts[3] = {0}, i, run = 0, longest = 0, last = 9;
 
 	(void)state;
@@ -96,7 +96,7 @@ static void test_outstanding_requests_count(void **state)
 static void test_no_history_is_no_free_ride(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 5);
-	struct sn_balance_item items[6];
+	struct sn_endpoint_spec items[6];
 	unsigned i, fresh = 0;
 	uint64_t now = 1000 * MS;
 
@@ -235,7 +235,7 @@ static void leave(enum sn_balance_algorithm algorithm, unsigned *ret_steady, uns
 {
 	struct sn_balance_settings s = {.algorithm = algorithm, .seed = 5, .zone = SN_SLICE("a")};
 	struct sn_balance *b = sn_balance_new(&s);
-	struct sn_balance_item items[4];
+	struct sn_endpoint_spec items[4];
 	struct sn_endpoint *in_flight[IN_FLIGHT] = {NULL};
 	uint64_t now = 1000 * MS;
 	unsigned i;
@@ -285,7 +285,7 @@ static void on_gone(struct sn_endpoint *e, void *arg)
 static void test_updates_keep_state_and_let_the_leaving_finish(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_ROUND_ROBIN, 1);
-	struct sn_balance_item items[2] = {item(1, 1), item(2, 1)};
+	struct sn_endpoint_spec items[2] = {item(1, 1), item(2, 1)};
 	struct sn_endpoint *busy, *stays;
 
 	(void)state;
@@ -318,7 +318,7 @@ static void test_updates_keep_state_and_let_the_leaving_finish(void **state)
 static void test_a_large_set_is_found_again(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 3);
-	struct sn_balance_item *items = calloc(MANY + 2, sizeof(*items));
+	struct sn_endpoint_spec *items = calloc(MANY + 2, sizeof(*items));
 	struct sn_endpoint *first;
 	unsigned i;
 
@@ -349,7 +349,7 @@ static void test_a_large_set_is_found_again(void **state)
 static void test_what_is_there_already(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_ROUND_ROBIN, 1);
-	struct sn_balance_item items[3] = {item(0, 1), item(1, 1), item(2, 1)};
+	struct sn_endpoint_spec items[3] = {item(0, 1), item(1, 1), item(2, 1)};
 	struct sn_endpoint *last;
 
 	(void)state;
@@ -411,7 +411,7 @@ static void test_state_stays_across_updates_and_algorithms(void **state)
 {
 	struct sn_balance_settings s = with_breakers(SN_BALANCE_PEAK_EWMA);
 	struct sn_balance *b = balance_of(&s);
-	struct sn_balance_item items[4] = {item(3, 1), item(0, 2), item(9, 1), item(2, 1)};
+	struct sn_endpoint_spec items[4] = {item(3, 1), item(0, 2), item(9, 1), item(2, 1)};
 	struct sn_balance_ask ask = {.now_ns = SEC};
 	struct sn_endpoint *e[4];
 	unsigned i, a;
@@ -452,7 +452,7 @@ static void test_sessions_stick_while_they_can(void **state)
 {
 	struct sn_balance_settings s = with_breakers(SN_BALANCE_RANDOM);
 	struct sn_balance *b = balance_of(&s);
-	struct sn_balance_item items[3] = {item(0, 1), item(1, 1), item(2, 1)};
+	struct sn_endpoint_spec items[3] = {item(0, 1), item(1, 1), item(2, 1)};
 	struct sn_balance_ask ask = {0};
 	const struct sn_endpoint *tried;
 	struct sn_endpoint *e;
@@ -484,7 +484,7 @@ static void test_sessions_stick_while_they_can(void **state)
 
 static void test_weights_of_zero_take_nothing(void **state)
 {
-	struct sn_balance_item items[3] = {item(0, 0), item(1, 1), item(2, 0)};
+	struct sn_endpoint_spec items[3] = {item(0, 0), item(1, 1), item(2, 0)};
 	unsigned a, i;
 
 	(void)state;
@@ -514,8 +514,8 @@ static void test_explain_foretells(void **state)
 	for (a = 0; a < 7; a++) {
 		struct sn_balance_settings s = with_breakers((enum sn_balance_algorithm)a);
 		struct sn_balance *b = balance_of(&s);
-		struct sn_balance_item items[5] = {item(0, 1), item(1, 3), item(2, 1), item(3, 7),
-						   item(4, 1)};
+		struct sn_endpoint_spec items[5] = {item(0, 1), item(1, 3), item(2, 1), item(3, 7),
+						    item(4, 1)};
 		struct sn_balance_why why;
 
 		assert_int_equal(sn_balance_update(b, items, 5, 0), 0);

@@ -64,7 +64,7 @@ static void test_nothing_changes_without_memory(void **state)
 	(void)state;
 	for (a = 0; a < 7; a++) {
 		struct sn_balance_settings s = with_breakers((enum sn_balance_algorithm)a), t = s;
-		struct sn_balance_item items[3] = {item(1, 5), item(8, 5), item(9, 5)};
+		struct sn_endpoint_spec items[3] = {item(1, 5), item(8, 5), item(9, 5)};
 		struct sn_balance *b = balance_of(&s);
 		struct sn_endpoint *was[3];
 		int rc = -1;

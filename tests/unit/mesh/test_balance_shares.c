@@ -54,7 +54,7 @@ static void test_shares_by_weight(void **state)
 		for (s = 0; s < SN_ARRAY_LEN(sets); s++) {
 			struct sn_balance *b = new_balance(algorithms[a].algorithm, 11);
 			unsigned counts[10] = {0};
-			struct sn_balance_item items[10];
+			struct sn_endpoint_spec items[10];
 			double sum = 0;
 
 			for (i = 0; i < sets[s].n; i++) {
@@ -88,7 +88,7 @@ static void test_load_by_weight(void **state)
 	(void)state;
 	for (a = 0; a < SN_ARRAY_LEN(algorithms); a++) {
 		struct sn_balance *b = new_balance(algorithms[a], 3);
-		struct sn_balance_item items[3] = {item(0, 4), item(1, 2), item(2, 2)};
+		struct sn_endpoint_spec items[3] = {item(0, 4), item(1, 2), item(2, 2)};
 		struct sn_endpoint *flying[80];
 		unsigned counts[3] = {0}, most[3] = {0};
 
@@ -119,7 +119,7 @@ static void test_one_of_two_is_slow(void **state)
 	(void)state;
 	for (w = 0; w < SN_ARRAY_LEN(weights); w++) {
 		struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 3);
-		struct sn_balance_item items[2] = {item(0, weights[w][0]), item(1, weights[w][1])};
+		struct sn_endpoint_spec items[2] = {item(0, weights[w][0]), item(1, weights[w][1])};
 		unsigned slow = 0;
 
 		assert_int_equal(sn_balance_update(b, items, 2, 0), 0);
@@ -139,7 +139,7 @@ static void test_one_of_two_is_slow(void **state)
 static void test_turns_are_smooth(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_ROUND_ROBIN, 1);
-	struct sn_balance_item *items = calloc(1001, sizeof(*items));
+	struct sn_endpoint_spec *items = calloc(1001, sizeof(*items));
 	unsigned i, since = 0, heavy = 0;
 
 	(void)state;
@@ -199,7 +199,7 @@ static void test_keys_stay_when_others_leave_or_fail(void **state)
 		struct sn_balance_settings s = with_breakers(algorithms[a]);
 		struct sn_balance *b = balance_of(&s), *other;
 		static unsigned before[KEYS], after[KEYS];
-		struct sn_balance_item items[100];
+		struct sn_endpoint_spec items[100];
 		unsigned moved = 0, own = 0;
 
 		s.seed = 99; /* chance has no say, nor order */
@@ -250,7 +250,7 @@ static void test_a_ring_with_weights(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_RING_HASH, 1);
 	static unsigned before[KEYS], after[KEYS];
-	struct sn_balance_item items[20];
+	struct sn_endpoint_spec items[20];
 	unsigned i;
 
 	(void)state;
@@ -402,7 +402,7 @@ static void test_updates_under_load(void **state)
 				.now_ns = now, .has_hash = true, .hash = sn_rng_next(&rng)};
 
 			if (i % 100 == 0) {
-				struct sn_balance_item items[40];
+				struct sn_endpoint_spec items[40];
 				unsigned n = sn_rng_below(&rng, 40);
 
 				for (k = 0; k < n; k++) {

@@ -7,7 +7,7 @@
 /* @n endpoints, zones in turn from @zones ("abc": a, b, c, a ...). */
 static void fill_zones(struct sn_balance *b, unsigned n, const char *zones)
 {
-	struct sn_balance_item *items = calloc(n, sizeof(*items));
+	struct sn_endpoint_spec *items = calloc(n, sizeof(*items));
 	unsigned i;
 
 	for (i = 0; i < n; i++) {

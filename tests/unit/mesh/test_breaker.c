@@ -256,7 +256,7 @@ static void test_all_ejected(void **state)
 	for (a = 0; a < 7; a++)
 		for (panic = 0; panic < 2; panic++) {
 			struct sn_balance_settings s = with_breakers((enum sn_balance_algorithm)a);
-			struct sn_balance_item items[2] = {item(0, 1), item(1, 1)};
+			struct sn_endpoint_spec items[2] = {item(0, 1), item(1, 1)};
 			struct sn_balance_ask ask = {.now_ns = SEC, .has_hash = true};
 			enum sn_balance_none why = SN_BALANCE_SOME;
 			struct sn_balance *b;
