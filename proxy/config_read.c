@@ -260,18 +260,18 @@ static void init_parsed(struct sn_arena *a)
 	sn_arena_init(a, (size_t)256 << 10, 256u << 20);
 }
 
-/* Hash of the documents, then of the files that they name. */
+/* Hash of the documents' hashes, then of those of the files that they name. */
 static void hash_files(const struct files *fs, const struct sn_buf *extra, char hex[SN_HASH_HEX])
 {
+	char one[SN_HASH_HEX];
 	struct sn_buf all;
 	size_t i;
 
 	sn_buf_init(&all, TOTAL_MAX * 2);
 	for (i = 0; i < fs->n; i++) {
+		sn_hash_content(sn_buf_slice(&fs->texts[i]).p, sn_buf_len(&fs->texts[i]), one);
 		sn_buf_puts(&all, fs->names[i]);
-		sn_buf_putc(&all, 0);
-		sn_buf_append(&all, sn_buf_slice(&fs->texts[i]).p, sn_buf_len(&fs->texts[i]));
-		sn_buf_putc(&all, 0);
+		sn_buf_append(&all, one, sizeof(one)); /* and the NUL */
 	}
 	sn_buf_append(&all, sn_buf_slice(extra).p, sn_buf_len(extra));
 	sn_hash_content(sn_buf_slice(&all).p, sn_buf_len(&all), hex);

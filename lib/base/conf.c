@@ -228,11 +228,40 @@ static size_t item_size(const struct sn_conf_field *f)
 	}
 }
 
+/* The path: for each key of a document, so without printf and strlen. What does not fit is left
+ * out: the place is named without its end. */
+static void path_add(struct sn_conf_ctx *ctx, const char *s, size_t n)
+{
+	if (ctx->path_len + n >= sizeof(ctx->path))
+		return;
+	memcpy(ctx->path + ctx->path_len, s, n);
+	ctx->path_len += n;
+	ctx->path[ctx->path_len] = 0;
+}
+
+static void path_index(struct sn_conf_ctx *ctx, size_t i)
+{
+	char text[24], *p = text + sizeof(text);
+
+	*--p = ']';
+	do
+		*--p = (char)('0' + i % 10);
+	while ((i /= 10) > 0);
+	*--p = '[';
+	path_add(ctx, p, (size_t)(text + sizeof(text) - p));
+}
+
+static void path_cut(struct sn_conf_ctx *ctx, size_t len)
+{
+	ctx->path_len = len;
+	ctx->path[len] = 0;
+}
+
 static int decode_list(struct sn_conf_ctx *ctx, const struct sn_conf_field *f,
 		       const struct sn_val *v, void **at, size_t *ret_n)
 {
 	uint64_t max = f->max ? (uint64_t)f->max : 100000;
-	size_t size = item_size(f->item), len = strlen(ctx->path), i;
+	size_t size = item_size(f->item), len = ctx->path_len, i;
 	char *items;
 	int rc;
 
@@ -247,13 +276,13 @@ static int decode_list(struct sn_conf_ctx *ctx, const struct sn_conf_field *f,
 	if (!items)
 		return -SN_ENOMEM;
 	for (i = 0; i < v->list.n; i++) {
-		snprintf(ctx->path + len, sizeof(ctx->path) - len, "[%zu]", i);
+		path_index(ctx, i);
 		if (f->item->type == SN_CONF_OBJECT)
 			rc = decode_object(ctx, f->item->object, v->list.items[i],
 					   items + i * size);
 		else
 			rc = decode_value(ctx, f->item, v->list.items[i], items + i * size, NULL);
-		ctx->path[len] = 0;
+		path_cut(ctx, len);
 		if (rc)
 			return rc;
 	}
@@ -378,7 +407,7 @@ static void unknown_key(struct sn_conf_ctx *ctx, const struct sn_conf_object *ob
 	size_t best = 3, d;
 
 	place.line = m->line;
-	place.col = m->col;
+	place.col = m->col & SN_VAL_COL_MAX;
 	for (f = obj->fields; f->key; f++) {
 		d = sn_str_distance(f->key, m->key.p, 2);
 		if (d < best) {
@@ -403,23 +432,11 @@ static const struct sn_conf_field *field_of(const struct sn_conf_object *obj, st
 	return NULL;
 }
 
-/* For each key of a document: without printf. */
-static void path_add(struct sn_conf_ctx *ctx, size_t len, const char *key)
-{
-	size_t n = strlen(key), dot = len > 0;
-
-	if (len + dot + n >= sizeof(ctx->path))
-		return; /* the place is named without its end */
-	if (dot)
-		ctx->path[len] = '.';
-	memcpy(ctx->path + len + dot, key, n + 1);
-}
-
 static int decode_member(struct sn_conf_ctx *ctx, const struct sn_conf_object *obj,
 			 const struct sn_member *m, void *out)
 {
 	const struct sn_conf_field *f = field_of(obj, m->key);
-	size_t len = strlen(ctx->path);
+	size_t len = ctx->path_len;
 	int rc = 0;
 
 	if (!f) {
@@ -427,13 +444,15 @@ static int decode_member(struct sn_conf_ctx *ctx, const struct sn_conf_object *o
 			unknown_key(ctx, obj, m);
 		return 0;
 	}
-	path_add(ctx, len, f->key);
+	if (len)
+		path_add(ctx, ".", 1);
+	path_add(ctx, m->key.p, m->key.n);
 	if (m->val->type != SN_VAL_NULL) { /* "key:" with nothing means absent */
 		rc = decode_value(ctx, f, m->val, (char *)out + f->offset, out);
 		if (f->has_offset)
 			*(bool *)((char *)out + f->has_offset) = true;
 	}
-	ctx->path[len] = 0;
+	path_cut(ctx, len);
 	return rc;
 }
 
@@ -463,9 +482,12 @@ static int decode_object(struct sn_conf_ctx *ctx, const struct sn_conf_object *o
 			return rc;
 	}
 	for (f = obj->fields; f->key; f++) {
-		const struct sn_val *given = sn_val_get(v, f->key);
+		const struct sn_val *given;
 
-		if (f->flags & SN_CONF_REQUIRED && (!given || given->type == SN_VAL_NULL))
+		if (!(f->flags & SN_CONF_REQUIRED))
+			continue;
+		given = sn_val_get(v, f->key);
+		if (!given || given->type == SN_VAL_NULL)
 			sn_conf_error(ctx, v, "%s: the key \"%s\" is missing", obj->name, f->key);
 	}
 	if (obj->check && ctx->n_errors == before)
@@ -476,8 +498,12 @@ static int decode_object(struct sn_conf_ctx *ctx, const struct sn_conf_object *o
 int sn_conf_decode(struct sn_conf_ctx *ctx, const struct sn_conf_object *obj,
 		   const struct sn_val *v, void *out)
 {
-	int rc = decode_object(ctx, obj, v, out);
+	size_t len = ctx->path_len;
+	int rc;
 
+	ctx->path_len = strlen(ctx->path); /* checks that decode add to it */
+	rc = decode_object(ctx, obj, v, out);
+	ctx->path_len = len;
 	if (rc)
 		return rc;
 	return ctx->n_errors ? -SN_ECONF : 0;

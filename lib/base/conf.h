@@ -84,6 +84,7 @@ struct sn_conf_ctx {
 	size_t n_diags;	 /* stored */
 	size_t n_errors; /* found, may exceed n_diags */
 	char path[512];	 /* of the value being looked at */
+	size_t path_len; /* of it, while it is decoded */
 };
 
 void sn_conf_ctx_init(struct sn_conf_ctx *ctx, struct sn_arena *arena);

@@ -97,8 +97,16 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 bool sn_utf8_valid(struct sn_slice s)
 {
 	size_t i = 0, len;
+	uint64_t eight;
 
 	while (i < s.n) {
+		if (i + 8 <= s.n) { /* most text is ASCII */
+			memcpy(&eight, s.p + i, 8);
+			if ((eight & 0x8080808080808080u) == 0) {
+				i += 8;
+				continue;
+			}
+		}
 		len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
 		if (len == 0)
 			return false;

@@ -145,19 +145,22 @@ int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, stru
 	return get(map, key) ? -SN_EEXIST : sn_val_add(a, map, key, v);
 }
 
-int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v)
+int sn_val_add_key(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v)
 {
-	struct sn_member *members;
-	char *copy;
+	struct sn_member *members = grown(a, map->map.members, map->map.n, sizeof(*members));
 
-	members = grown(a, map->map.members, map->map.n, sizeof(*members));
-	copy = members ? sn_arena_dup(a, key.p, key.n) : NULL;
-	if (!copy)
+	if (!members)
 		return -SN_ENOMEM;
 	map->map.members = members;
-	members[map->map.n++] = (struct sn_member){
-		.key = sn_slice(copy, key.n), .line = v->line, .col = v->col, .val = v};
+	members[map->map.n++] = (struct sn_member){key, v->line, v->col, v};
 	return 0;
+}
+
+int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v)
+{
+	char *copy = sn_arena_dup(a, key.p, key.n);
+
+	return copy ? sn_val_add_key(a, map, sn_slice(copy, key.n), v) : -SN_ENOMEM;
 }
 
 static int copy_into(struct sn_arena *a, struct sn_val *to, const struct sn_val *from)

@@ -21,11 +21,13 @@ enum sn_val_type {
 	SN_VAL_MAP,
 };
 
-struct sn_val {
-	enum sn_val_type type;
-	uint32_t line;	  /* 1-based, 0 = unknown (JSON) */
-	uint32_t col;	  /* 1-based, 0 = unknown */
-	const char *file; /* name given to the parser; NULL = unknown */
+#define SN_VAL_COL_MAX 0xfffffffu
+
+struct sn_val { /* 32 bytes: there is one for each value of a document */
+	enum sn_val_type type : 4;
+	uint32_t col : 28; /* 1-based, 0 = unknown; at most SN_VAL_COL_MAX */
+	uint32_t line;	   /* 1-based, 0 = unknown (JSON) */
+	const char *file;  /* name given to the parser; NULL = unknown */
 	union {
 		bool b;
 		int64_t i;
@@ -75,6 +77,8 @@ int sn_val_push(struct sn_arena *a, struct sn_val *list, struct sn_val *item);
 int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
 /* sn_val_set() for a @key that is known not to be there, and a @v that is not NULL: no search. */
 int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
+/* The same for a @key that is NUL-terminated and lives as long as @a: no copy. */
+int sn_val_add_key(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
 /* A deep copy without places, which needs nothing of the arena that @v lives in. NULL on failure.
  */
 struct sn_val *sn_val_copy(struct sn_arena *a, const struct sn_val *v);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,8 @@
 
 #include "base/map.h"
 #include "base/num.h"
+
+#define KEYS_KEPT 64 /* a document has few keys, many times */
 
 struct anchor {
 	struct sn_val *val;
@@ -27,6 +28,7 @@ struct reader {
 	const char *file;
 	unsigned nodes;
 	struct sn_map anchors; /* of this document, by name */
+	struct sn_slice keys[KEYS_KEPT];
 	struct sn_yaml_mark mark;
 	struct sn_err *err;
 	int code;
@@ -166,7 +168,7 @@ static struct sn_val *new_node(struct reader *r, yaml_event_t *e, enum sn_val_ty
 	}
 	v->file = r->file;
 	v->line = (uint32_t)e->start_mark.line + 1;
-	v->col = (uint32_t)e->start_mark.column + 1;
+	v->col = ((uint32_t)e->start_mark.column + 1) & SN_VAL_COL_MAX;
 	return v;
 }
 
@@ -273,6 +275,18 @@ static bool has_key(const struct sn_val *map, const struct sn_map *keys, struct 
 	return map->map.n > KEYS_SCANNED && sn_map_find(keys, key);
 }
 
+/* In the arena; the same text as before is the same copy. Without .p: out of memory. */
+static struct sn_slice keep_key(struct reader *r, struct sn_slice key)
+{
+	size_t at =
+		key.n ? key.n * 7 + (unsigned char)key.p[0] + (unsigned char)key.p[key.n - 1] : 0;
+	struct sn_slice *kept = &r->keys[at % KEYS_KEPT];
+
+	if (!kept->p || !sn_slice_eq(*kept, key))
+		*kept = sn_slice(sn_arena_dup(r->arena, key.p, key.n), key.n);
+	return *kept;
+}
+
 /* Reads one key and its value. Returns 0, 1 at the map's end, or an error. */
 static int pair(struct reader *r, struct sn_val *map, struct sn_map *keys, unsigned depth)
 {
@@ -308,7 +322,8 @@ static int pair(struct reader *r, struct sn_val *map, struct sn_map *keys, unsig
 	if (v) {
 		struct sn_member *m;
 
-		rc = sn_val_add(r->arena, map, key, v);
+		key = keep_key(r, key);
+		rc = key.p ? sn_val_add_key(r->arena, map, key, v) : -SN_ENOMEM;
 		if (rc == 0) {
 			m = &map->map.members[map->map.n - 1];
 			m->line = (uint32_t)k.start_mark.line + 1;
@@ -505,11 +520,17 @@ int sn_yaml_parse(struct sn_arena *a, const char *file, const char *p, size_t n,
 
 /* --- writer ------------------------------------------------------------------------------- */
 
-static bool plain_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '-' && c <= '9') ||
-	       c == '_'; /* '-' '.' '/' and digits lie side by side */
-}
+static const bool is_plain[256] = {
+	['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true,
+	['.'] = true,	      ['/'] = true,	    ['_'] = true,
+};
+
+/* Stand for themselves in double quotes. */
+static const bool is_quoted_as_is[256] = {
+	[' ' ... '!'] = true,
+	['#' ... '['] = true,
+	[']' ... '~'] = true,
+};
 
 /* What YAML 1.1 readers take for booleans, beyond those of 1.2. */
 static bool old_boolean(const char *s)
@@ -530,7 +551,7 @@ static bool plain_safe(const char *s)
 
 	if (s[0] == '-' || s[0] == '.')
 		return false;
-	while (n <= 256 && plain_char(s[n]))
+	while (n <= 256 && is_plain[(unsigned char)s[n]])
 		n++;
 	if (n == 0 || s[n] || n > 256)
 		return false;
@@ -567,7 +588,13 @@ static void write_str(struct sn_buf *out, struct sn_slice s)
 	for (i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		n = 0;
+		for (n = 0; i + n < s.n && is_quoted_as_is[(unsigned char)s.p[i + n]];)
+			n++;
+		if (n) {
+			sn_buf_append(out, s.p + i, n);
+			i += n - 1;
+			continue;
+		}
 		if (c == '"' || c == '\\')
 			sn_buf_printf(out, "\\%c", c);
 		else if (c == '\n')
@@ -588,8 +615,13 @@ static void write_node(struct sn_buf *out, const struct sn_val *v, unsigned inde
 
 static void write_pad(struct sn_buf *out, unsigned indent)
 {
-	while (indent--)
-		sn_buf_puts(out, "  ");
+	static const char spaces[] = "                                ";
+	size_t n = 2 * (size_t)indent, part;
+
+	for (; n; n -= part) {
+		part = n < sizeof(spaces) - 1 ? n : sizeof(spaces) - 1;
+		sn_buf_append(out, spaces, part);
+	}
 }
 
 /* After "key:" or "-": scalars and empty collections on the same line, others on the next ones. */
