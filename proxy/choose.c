@@ -62,19 +62,6 @@ struct sn_stats_block *sn_choose_rule_stats(struct sn_exchange *x, const struct 
 	return stats_of(x, t->svc->name, slot_of(x, x->rule->filters->slot));
 }
 
-static uint16_t backend_port(const struct sn_backend_ref *ref, const struct sn_service *svc,
-			     const struct sn_service *parent, uint16_t asked)
-{
-	const struct sn_service_port *p;
-
-	if (ref->port)
-		return ref->port;
-	if (svc == parent || sn_service_find_port(svc, asked))
-		return asked;
-	p = sn_service_pick_port(svc, asked);
-	return p ? p->port : asked;
-}
-
 /* The rule, its filters and its backend. Returns false when it has refused. */
 static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 {
@@ -105,7 +92,7 @@ static bool choose_backend(struct sn_exchange *x, const struct sn_target *t)
 		return false;
 	}
 	x->svc = &x->snap->services[ref->service_id];
-	x->port = backend_port(ref, x->svc, t->svc, t->port);
+	x->port = sn_backend_port(ref, x->svc, t->svc, t->port);
 	x->slot = ref->slot;
 	return true;
 }
@@ -266,7 +253,7 @@ bool sn_choose_endpoint(struct sn_exchange *x)
 void sn_choose_mirror(struct sn_exchange *x, const struct sn_backend_ref *ref, uint16_t asked_port)
 {
 	x->svc = &x->snap->services[ref->service_id];
-	x->port = backend_port(ref, x->svc, NULL, asked_port);
+	x->port = sn_backend_port(ref, x->svc, NULL, asked_port);
 	x->slot = ref->slot;
 	x->backend = ref->name;
 }

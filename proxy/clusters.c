@@ -358,16 +358,6 @@ static void revise_gates(struct sn_worker *w)
 	}
 }
 
-static int count_limiter(const struct sn_limiter *m, const char *key, struct sn_stats *into)
-{
-	struct sn_stats_gate count = {.rate_limited = m->limited};
-	struct sn_slice rest = sn_slice_cstr(key), name = sn_slice_cut(&rest, '\n');
-	char service[256];
-
-	snprintf(service, sizeof(service), "%.*s", SN_ARG(name));
-	return sn_stats_add_gate(into, service, &count);
-}
-
 /* Those that nobody asked for in all of the last generation, and in which nobody is behind. What
  * they have counted stays with their service. */
 static void forget_old_limiters(struct sn_worker *w)
@@ -381,7 +371,7 @@ static void forget_old_limiters(struct sn_worker *w)
 		next = sn_map_next(e);
 		if (m->generation + 1 >= w->snap->generation || sn_ratelimit_count(&m->table, now))
 			continue;
-		(void)count_limiter(m, sn_map_key(e), &w->stats);
+		(void)sn_limiter_count(m, sn_map_key(e), &w->stats);
 		sn_map_take(&w->limiters, sn_slice_cstr(sn_map_key(e)));
 		sn_limiter_free(m);
 	}

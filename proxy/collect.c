@@ -42,12 +42,8 @@ static int copy_gates(struct sn_worker *w, struct sn_stats *into)
 
 	for (e = sn_map_first(&w->gates); e && rc == 0; e = sn_map_next(e))
 		rc = sn_gate_count(sn_map_value(e), sn_map_key(e), into, now);
-	for (e = sn_map_first(&w->limiters); e && rc == 0; e = sn_map_next(e)) {
-		const struct sn_limiter *m = sn_map_value(e);
-		struct sn_stats_gate count = {.rate_limited = m->limited};
-
-		rc = sn_stats_add_gate(into, service_of(e, service), &count);
-	}
+	for (e = sn_map_first(&w->limiters); e && rc == 0; e = sn_map_next(e))
+		rc = sn_limiter_count(sn_map_value(e), sn_map_key(e), into);
 	for (e = sn_map_first(&w->clusters); e && rc == 0; e = sn_map_next(e))
 		rc = copy_cluster(sn_map_value(e), service_of(e, service), into, now);
 	return rc;

@@ -161,8 +161,4 @@ int sn_config__build(struct sn_conf_ctx *ctx, const struct sn_val *doc,
 void sn_config__tls(struct sn_conf_ctx *ctx, const struct sn_config__source *src,
 		    const struct sn_val *v, struct sn_config_listener *l);
 
-/* A whole regular file, appended to @out. Returns 0 or -errno; -EFBIG: more than @out may hold. */
-int sn_config__read_whole(const char *path, struct sn_buf *out);
-#define SN_CONFIG_ENDPOINT_FILE_MAX (1u << 20)
-
 #endif

@@ -3,14 +3,13 @@
  * as "not there yet". */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/err.h"
+#include "base/file.h"
 #include "base/yaml.h"
 #include "mesh/endpoints.h"
 #include "net/tls.h"
@@ -26,37 +25,12 @@ struct files {
 	struct sn_buf texts[FILES_MAX];
 };
 
-int sn_config__read_whole(const char *path, struct sn_buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
-	struct stat st;
-	ssize_t n = 1;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		rc = -EINVAL;
-	while (rc == 0 && n > 0) {
-		if (sn_buf_reserve(out, 65536)) {
-			rc = -EFBIG;
-			break;
-		}
-		n = read(fd, out->data + out->end, 65536);
-		if (n < 0)
-			rc = -errno;
-		else
-			out->end += (size_t)n;
-	}
-	close(fd);
-	return rc;
-}
-
 /* A file that the document names. */
 static int read_named_file(void *arg, const char *path, struct sn_buf *out)
 {
 	struct sn_buf *all = arg; /* what the hash is made of */
 	char hex[SN_HASH_HEX];
-	int rc = sn_config__read_whole(path, out);
+	int rc = sn_file_read(path, out);
 
 	if (rc)
 		return rc;
@@ -87,7 +61,7 @@ static int add_file(struct files *fs, const char *path, struct sn_buf *messages)
 		return -SN_ENOMEM;
 	sn_buf_init(text, SN_YAML_INPUT_MAX + 65536 * 2);
 	fs->n++;
-	rc = sn_config__read_whole(path, text);
+	rc = sn_file_read(path, text);
 	if (rc == 0)
 		return 0;
 	fs->n--;
@@ -407,8 +381,8 @@ static int check_endpoint_file(const char *path, struct sn_buf *messages)
 	struct sn_buf text;
 	int rc;
 
-	sn_buf_init(&text, SN_CONFIG_ENDPOINT_FILE_MAX);
-	rc = sn_config__read_whole(path, &text);
+	sn_buf_init(&text, SN_ENDPOINTS_FILE_MAX);
+	rc = sn_file_read(path, &text);
 	if (rc)
 		rc = sn_err_set(&err, SN_ECONF, "cannot read: %s", strerror(-rc));
 	else

@@ -10,6 +10,7 @@ struct sn_exchange;
 
 /* Once for a request whose service keeps sessions, before the first try: x->session. */
 void sn_session_read(struct sn_exchange *x);
+
 #define SN_SESSION_TEXT SN_PERSIST_COOKIE_MAX
 /* Adds the field that tells the client, when it must be told; its value lies in @text. */
 void sn_session_tell(struct sn_exchange *x, struct sn_headers *hs, char text[SN_SESSION_TEXT]);

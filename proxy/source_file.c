@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hash.h"
-#include "proxy/config_int.h"
 #include "proxy/source.h"
 
 #define POLL_MS 5000 /* where no event tells: network file systems, links */
@@ -47,8 +47,8 @@ static void look(struct sn_source *s)
 	bool same;
 	int rc;
 
-	sn_buf_init(&text, SN_CONFIG_ENDPOINT_FILE_MAX);
-	rc = sn_config__read_whole(f->path, &text);
+	sn_buf_init(&text, SN_ENDPOINTS_FILE_MAX);
+	rc = sn_file_read(f->path, &text);
 	if (rc == 0)
 		sn_hash_content(sn_buf_slice(&text).p, sn_buf_len(&text), hex);
 	same = f->looked && rc == f->problem && strcmp(hex, f->seen) == 0;

@@ -145,9 +145,8 @@ static int keep(struct sn_upgrade *u, const struct sn_fdpass_message *m, size_t 
 		s->fd = m->fds[i];
 		s->kind = (enum sn_handed_kind)m->text[5 + i];
 		(void)sn_listener_address(s->fd, &s->at);
+		good = is_what_it_should_be(s);
 	}
-	for (i = 0; good && i < u->handed.n; i++)
-		good = is_what_it_should_be(&u->handed.sockets[i]);
 	return good ? 0 : -SN_EPROTO;
 }
 

@@ -182,6 +182,8 @@ struct sn_val *sn_val_copy(struct sn_arena *a, const struct sn_val *v)
 {
 	struct sn_val *copy;
 
+	if (!v)
+		return NULL;
 	if (v->type == SN_VAL_STR)
 		return sn_val_new_str(a, v->str);
 	copy = sn_val_new(a, v->type);

@@ -79,8 +79,8 @@ int sn_val_set(struct sn_arena *a, struct sn_val *map, struct sn_slice key, stru
 int sn_val_add(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
 /* The same for a @key that is NUL-terminated and lives as long as @a: no copy. */
 int sn_val_add_key(struct sn_arena *a, struct sn_val *map, struct sn_slice key, struct sn_val *v);
-/* A deep copy without places, which needs nothing of the arena that @v lives in. NULL on failure.
- */
+/* A deep copy without places, which needs nothing of the arena that @v lives in. NULL on failure,
+ * and of NULL. */
 struct sn_val *sn_val_copy(struct sn_arena *a, const struct sn_val *v);
 /* Deep equality, maps without regard to order. */
 bool sn_val_equal(const struct sn_val *a, const struct sn_val *b);

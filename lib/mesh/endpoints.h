@@ -13,6 +13,7 @@
 #include "net/addr.h" /* data only */
 
 #define SN_ENDPOINTS_MAX 10000
+#define SN_ENDPOINTS_FILE_MAX (1u << 20) /* bytes of an endpoint file */
 
 struct sn_endpoint_spec {
 	struct sn_addr addr;

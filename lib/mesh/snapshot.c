@@ -185,6 +185,19 @@ const struct sn_service_port *sn_service_pick_port(const struct sn_service *svc,
 	return p ? p : &svc->ports[0];
 }
 
+uint16_t sn_backend_port(const struct sn_backend_ref *ref, const struct sn_service *svc,
+			 const struct sn_service *parent, uint16_t asked)
+{
+	const struct sn_service_port *p;
+
+	if (ref->port)
+		return ref->port;
+	if (svc == parent || sn_service_find_port(svc, asked))
+		return asked;
+	p = sn_service_pick_port(svc, asked);
+	return p ? p->port : asked;
+}
+
 const struct sn_route_table *sn_service_table(const struct sn_service *svc, uint16_t port)
 {
 	const struct sn_service_port *p = sn_service_find_port(svc, port);

@@ -112,6 +112,10 @@ const struct sn_service *sn_snapshot_by_name(const struct sn_snapshot *s, struct
 /* The port that a request by Host means: @asked if listed, else the only one, else 80, else the
  * first, 0: none listed. */
 const struct sn_service_port *sn_service_pick_port(const struct sn_service *svc, uint16_t asked);
+/* The port of @svc that a backend means, where @parent (may be NULL) was @asked: its own; else the
+ * same one, if it is the same service or lists it; else what a request by Host would mean. */
+uint16_t sn_backend_port(const struct sn_backend_ref *ref, const struct sn_service *svc,
+			 const struct sn_service *parent, uint16_t asked);
 /* The routes for requests to @port; NULL: everything goes to the service itself. */
 const struct sn_route_table *sn_service_table(const struct sn_service *svc, uint16_t port);
 const struct sn_service_port *sn_service_find_port(const struct sn_service *svc, uint16_t port);

@@ -101,40 +101,11 @@ static size_t position(const struct sn_index *idx, enum sn_kind kind, const char
 /* --- copying what is used
  * ------------------------------------------------------------------------- */
 
-static struct sn_val *copy(struct sn_arena *a, const struct sn_val *v)
-{
-	struct sn_val *out = sn_val_new(a, v->type);
-	size_t i;
-
-	if (!out)
-		return NULL;
-	switch (v->type) {
-	case SN_VAL_STR:
-		return sn_val_new_str(a, v->str);
-	case SN_VAL_LIST:
-		for (i = 0; i < v->list.n; i++)
-			if (sn_val_push(a, out, copy(a, v->list.items[i])))
-				return NULL;
-		return out;
-	case SN_VAL_MAP:
-		for (i = 0; i < v->map.n; i++)
-			if (sn_val_set(a, out, v->map.members[i].key,
-				       copy(a, v->map.members[i].val)))
-				return NULL;
-		return out;
-	default:
-		*out = *v;
-		out->file = NULL;
-		out->line = out->col = 0;
-		return out;
-	}
-}
-
 static int keep(struct sn_arena *a, struct sn_val *into, const struct sn_val *from, const char *key)
 {
 	const struct sn_val *v = sn_val_get(from, key);
 
-	return v ? sn_val_set(a, into, sn_slice_cstr(key), copy(a, v)) : 0;
+	return v ? sn_val_set(a, into, sn_slice_cstr(key), sn_val_copy(a, v)) : 0;
 }
 
 /* Ours, and the few of others that say whether a pod can have a proxy. What we write ourselves is
@@ -162,7 +133,7 @@ static int keep_ours(struct sn_arena *a, struct sn_val *into, const struct sn_va
 					sn_val_new_str(a, sn_slice("", 0))); /* that it is there */
 		else if (is_of_interest(all->map.members[i].key.p))
 			rc = sn_val_set(a, out, all->map.members[i].key,
-					copy(a, all->map.members[i].val));
+					sn_val_copy(a, all->map.members[i].val));
 	if (rc || sn_val_len(out) == 0)
 		return rc;
 	return sn_val_set(a, into, sn_slice_cstr(key), out);
@@ -179,7 +150,7 @@ static int keep_pod(struct sn_arena *a, struct sn_val *into, const struct sn_val
 	if (!rc)
 		rc = keep(a, into, sn_val_get(val, "metadata"), "deletionTimestamp");
 	if (!rc && phase)
-		rc = sn_val_set(a, into, SN_SLICE("phase"), copy(a, phase));
+		rc = sn_val_set(a, into, SN_SLICE("phase"), sn_val_copy(a, phase));
 	return rc;
 }
 

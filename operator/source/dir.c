@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -50,25 +51,6 @@ static void free_file(void *p)
 	sn_arena_done(&f->arena);
 	free(f->name);
 	free(f);
-}
-
-static int read_file(const char *path, struct sn_buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	ssize_t n = -1;
-
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		do {
-			if (sn_buf_reserve(out, 65536))
-				break;
-			n = read(fd, out->data + out->end, 65536);
-			if (n > 0)
-				out->end += (size_t)n;
-		} while (n > 0);
-	if (fd >= 0)
-		close(fd);
-	return n == 0 ? 0 : -1;
 }
 
 /* Parses the text into the file's record. A broken one keeps the old documents. Returns whether the
@@ -145,7 +127,7 @@ static bool read_files(struct sn_dir_source *s)
 			    (int)sizeof(full) &&
 		    (f = file_of(s, full))) {
 			f->seen = true;
-			if (read_file(full, &text))
+			if (sn_file_read(full, &text))
 				sn_error("source", "%s: cannot read", full);
 			else
 				changed |= take_text(f, sn_buf_slice(&text));

@@ -45,31 +45,6 @@ static struct question *question(struct sn_slice query,
 	return q;
 }
 
-static struct sn_val *copy(struct sn_arena *a, const struct sn_val *v)
-{
-	struct sn_val *out = v ? sn_val_new(a, v->type) : NULL;
-	size_t i;
-
-	if (!out)
-		return NULL;
-	switch (v->type) {
-	case SN_VAL_STR:
-		return sn_val_new_str(a, v->str);
-	case SN_VAL_MAP:
-		for (i = 0; i < v->map.n; i++)
-			(void)sn_val_set(a, out, v->map.members[i].key,
-					 copy(a, v->map.members[i].val));
-		return out;
-	case SN_VAL_LIST:
-		for (i = 0; i < sn_val_len(v); i++)
-			(void)sn_val_push(a, out, copy(a, sn_val_at(v, i)));
-		return out;
-	default:
-		*out = *v;
-		return out;
-	}
-}
-
 /* --- endpoints ----------------------------------------------------------------------------------
  */
 
@@ -135,7 +110,7 @@ struct sn_val *sn_view_endpoints(struct sn_arena *a, struct sn_control *c, struc
 
 		if (q && sn_ask(c->workers[i], &q->ask) == 0)
 			for (k = 0; k < sn_val_len(q->answer); k++)
-				(void)sn_val_push(a, list, copy(a, sn_val_at(q->answer, k)));
+				(void)sn_val_push(a, list, sn_val_copy(a, sn_val_at(q->answer, k)));
 		if (q)
 			sn_ask_done(&q->ask);
 	}
@@ -274,17 +249,6 @@ static void explain_endpoints(struct explain *x, const struct sn_service *svc, u
 	sn_view_put(a, x->targets, svc->name, one);
 }
 
-static uint16_t backend_port(const struct sn_backend_ref *ref, const struct sn_service *svc,
-			     uint16_t asked)
-{
-	const struct sn_service_port *p;
-
-	if (ref->port)
-		return ref->port;
-	p = sn_service_pick_port(svc, asked);
-	return p ? p->port : asked;
-}
-
 static void explain_route(struct explain *x, const struct sn_service *svc, uint16_t port)
 {
 	const struct sn_route_table *t = sn_service_table(svc, port);
@@ -308,9 +272,10 @@ static void explain_route(struct explain *x, const struct sn_service *svc, uint1
 		const struct sn_backend_ref *ref = &x->rule->backends[i];
 
 		if (ref->service_id >= 0 && ref->weight)
-			explain_endpoints(
-				x, &x->w->snap->services[ref->service_id],
-				backend_port(ref, &x->w->snap->services[ref->service_id], port));
+			explain_endpoints(x, &x->w->snap->services[ref->service_id],
+					  sn_backend_port(ref,
+							  &x->w->snap->services[ref->service_id],
+							  svc, port));
 	}
 }
 
@@ -362,7 +327,7 @@ struct sn_val *sn_view_explain(struct sn_arena *a, struct sn_control *c, struct 
 		return NULL;
 	if (sn_ask(c->workers[0], &q->ask) == 0) {
 		*ret_error = q->error;
-		out = copy(a, q->answer);
+		out = sn_val_copy(a, q->answer);
 	}
 	sn_ask_done(&q->ask);
 	return out;

@@ -86,6 +86,23 @@ static void test_ports(void **state)
 	sn_snapshot_unref(s);
 }
 
+static void test_the_port_of_a_backend(void **state)
+{
+	struct sn_backend_ref named = {.port = 5}, open = {0};
+	struct sn_service_port ports[2];
+	struct sn_addr a[2];
+	struct sn_snapshot *s = two_services(a, ports);
+	const struct sn_service *web = &s->services[0], *other = &s->services[1];
+
+	(void)state;
+	assert_int_equal(sn_backend_port(&named, web, other, 80), 5);
+	assert_int_equal(sn_backend_port(&open, web, other, 8080), 8080);
+	assert_int_equal(sn_backend_port(&open, web, other, 9999), 80);	  /* it has no such port */
+	assert_int_equal(sn_backend_port(&open, web, web, 9999), 9999);	  /* where one was going */
+	assert_int_equal(sn_backend_port(&open, other, web, 9999), 9999); /* lists none */
+	sn_snapshot_unref(s);
+}
+
 static void test_the_first_keeps_what_two_claim(void **state)
 {
 	struct sn_service_port ports[2];
@@ -125,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_the_port_of_a_backend),
 		cmocka_unit_test(test_the_first_keeps_what_two_claim),
 		cmocka_unit_test(test_references),
 	};
