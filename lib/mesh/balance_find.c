@@ -41,7 +41,7 @@ int sn_balance__sort_ids(struct sn_balance__set *set)
 	if (set->by_id || set->n == 0)
 		return 0;
 	start = calloc(((size_t)1 << bits) + 1, sizeof(*start));
-	v = malloc(2 * set->n * sizeof(*v));
+	v = calloc(set->n, 2 * sizeof(*v));
 	by_id = malloc(set->n * sizeof(*by_id));
 	ok = start && v && by_id;
 	if (ok) {

@@ -226,13 +226,16 @@ static bool is_there(const struct sn_balance *b, const struct sn_endpoint_spec *
 int sn_balance_update(struct sn_balance *b, const struct sn_endpoint_spec *items, size_t n,
 		      uint64_t now_ns)
 {
+	static const struct sn_endpoint_spec none;
 	struct sn_balance__set *set;
 	struct sn_balance__match m;
 
 	if (n > SN_BALANCE_ENDPOINTS_MAX)
 		return -SN_ELIMIT;
-	if (!items)
+	if (!items) {
+		items = &none;
 		n = 0;
+	}
 	if (is_there(b, items, n))
 		return 0;
 	if (sn_balance__match(b, items, (uint32_t)n, now_ns, &m))
