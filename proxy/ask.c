@@ -31,6 +31,7 @@ static void on_worker(struct sn_task *t)
 
 int sn_ask(struct sn_worker *w, struct sn_ask *a)
 {
+	pthread_condattr_t attr;
 	struct timespec until;
 	int rc = 0;
 
@@ -39,8 +40,11 @@ int sn_ask(struct sn_worker *w, struct sn_ask *a)
 	sn_refcount_init(&a->refs);
 	sn_refcount_inc(&a->refs);
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_cond_init(&a->cond, NULL);
-	clock_gettime(CLOCK_REALTIME, &until);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* not what somebody sets */
+	pthread_cond_init(&a->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += 1;
 	sn_loop_post(w->loop, &a->task, on_worker);
 	pthread_mutex_lock(&a->lock);

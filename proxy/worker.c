@@ -247,7 +247,6 @@ static void obey(struct sn_task *t)
 	struct sn_worker_post *o = sn_container_of(t, struct sn_worker_post, task);
 	struct sn_worker *w = o->w;
 	enum sn_worker_order what = (enum sn_worker_order)(o - w->orders);
-
 	struct sn_err err = {0};
 
 	if (what == SN_ORDER_OPEN) {
