@@ -64,7 +64,7 @@ check: ## install what is missing, then everything that proves a change: unit, c
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory check-unit check-corpus sim
-	@$(MAKE) --no-print-directory -j2 check-integration lint # the tests mostly wait, lint computes
+	@$(MAKE) --no-print-directory -j2 PYTEST_JOBS=$(or $(PYTEST_JOBS),5) check-integration lint # tests mostly wait
 	@echo 'check: all passed'
 .PHONY: check
 

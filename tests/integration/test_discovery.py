@@ -135,8 +135,10 @@ def test_the_time_to_live_is_kept(start, dns, origins):
     dns.addresses("slow.test", ["127.0.0.1"], ttl=3600)
     proxy = start(by_dns(port=a.port), {**by_dns("slow.test", port=a.port), "name": "slow", "hosts": ["slow"]})
     endpoints(proxy, 1)
+    wait_for(lambda: "slow: 1 endpoints" in proxy.log(), "the other one")
+    before = len(dns.asked("slow.test"))  # 1, or more where an answer took its time
     wait_for(lambda: len(dns.asked("web.test")) > 3, "it to be asked again")
-    assert len(dns.asked("slow.test")) == 1
+    assert len(dns.asked("slow.test")) == before
 
 
 def test_an_alias_and_ipv6(start, dns):

@@ -168,7 +168,7 @@ def test_a_killed_process_is_left_and_comes_back(start_proxy, start_origin, kind
 @both_kinds
 def test_a_post_is_not_made_again_when_its_origin_dies_of_it(start_proxy, start_origin, tmp_path, kind):
     some = [start_origin(kind, free_port(), str(i)) for i in range(3)]
-    proxy = start_proxy([web(kind, [o.address for o in some])])
+    proxy = start_proxy([web(kind, [o.address for o in some], rule={"retry": RETRY})])  # however long one takes
     answers = []
     with connect(kind, proxy.port) as c:
         for i in range(12):  # one of the first three goes to 1, which dies
@@ -269,7 +269,7 @@ def test_a_reset_at_each_phase(start_proxy, kind, phase, method):
             else:
                 bad.origin.on_connection = lambda conn: conn.reset()
         good = stack.enter_context(Recording(kind, named(1)))
-        proxy = start_proxy([web(kind, [bad.address, good.address], breaking={"mode": "Off"})])
+        proxy = start_proxy([web(kind, [bad.address, good.address], breaking={"mode": "Off"}, rule={"retry": RETRY})])
         answers = {}
         client = stack.enter_context(connect(kind, proxy.port))
         for i in range(8):
