@@ -301,43 +301,59 @@ static struct sn_route__question ask(const struct sn_request *req, struct sn_rou
 	return q;
 }
 
+static const struct sn_route__entry *first_that_fits(const struct sn_route_table *t,
+						     const struct sn_route__question *q)
+{
+	struct found f = find_path(t, q->path);
+	const struct sn_route__entry *e = f.exact ? sn_route__in_group(t, f.exact, q) : NULL;
+	const struct sn_route__group *g;
+	size_t i;
+
+	for (i = t->n_exact; i < t->n_exact + t->n_regex && !e; i++)
+		if (sn_route__fits(t->entries[i].match, q, NULL) == SN_ROUTE_FITS &&
+		    sn_route__path_fits(t->entries[i].match, q))
+			e = &t->entries[i];
+	for (g = f.prefix; g && !e; g = g->up ? &t->groups[g->up - 1] : NULL)
+		e = sn_route__in_group(t, g, q);
+	return e;
+}
+
 const struct sn_rule *sn_route_match(const struct sn_route_table *t, const struct sn_request *req,
 				     struct sn_route_scratch *s)
 {
 	struct sn_route__question q = ask(req, s);
-	struct found f = find_path(t, q.path);
-	const struct sn_route__group *g;
-	const struct sn_rule *rule;
-	size_t i;
+	const struct sn_route__entry *e = first_that_fits(t, &q);
 
-	rule = f.exact ? sn_route__in_group(t, f.exact, &q) : NULL;
-	for (i = t->n_exact; i < t->n_exact + t->n_regex && !rule; i++)
-		if (sn_route__fits(t->entries[i].match, &q, NULL) == SN_ROUTE_FITS &&
-		    sn_route__path_fits(t->entries[i].match, &q))
-			rule = t->entries[i].rule;
-	for (g = f.prefix; g && !rule; g = g->up ? &t->groups[g->up - 1] : NULL)
-		rule = sn_route__in_group(t, g, &q);
-	return rule;
+	return e ? e->rule : NULL;
 }
 
+/* What is taken is what a request finds. Why others are not is looked for one by one, with limits
+ * of its own: where a request has given expressions up, one of them may fit here, and has not
+ * there. */
 void sn_route_explain(const struct sn_route_table *t, const struct sn_request *req,
 		      struct sn_route_scratch *s,
 		      void (*fn)(void *arg, const struct sn_route_candidate *c), void *arg)
 {
 	struct sn_route__question q = ask(req, s);
-	bool taken = false;
+	const struct sn_route__entry *taken = first_that_fits(t, &q);
+	bool past = false;
 	size_t i;
 
+	s->n_limited_now = 0;
 	for (i = 0; i < t->n_entries; i++) {
 		const struct sn_route__entry *e = &t->entries[i];
-		struct sn_route_candidate c = {.rule = e->rule, .match = e->match};
+		struct sn_route_candidate c = {
+			.rule = e->rule, .match = e->match, .taken = e == taken};
 
-		c.why = sn_route__path_fits(e->match, &q) ? sn_route__fits(e->match, &q, &c.pair)
-							  : SN_ROUTE_PATH;
+		if (!c.taken)
+			c.why = sn_route__path_fits(e->match, &q)
+					? sn_route__fits(e->match, &q, &c.pair)
+					: SN_ROUTE_PATH;
+		past |= c.taken;
+		if (c.why == SN_ROUTE_FITS && !past)
+			c.why = SN_ROUTE_PATH;
 		if (c.why != SN_ROUTE_HEADER && c.why != SN_ROUTE_PARAM)
 			c.pair = NULL;
-		c.taken = c.why == SN_ROUTE_FITS && !taken;
-		taken |= c.taken;
 		fn(arg, &c);
 	}
 }

@@ -132,23 +132,23 @@ static int find_header(const struct sn_request *req, struct sn_slice name, struc
 	return n;
 }
 
-static const struct sn_rule *in_chains(const struct sn_route_table *t, uint32_t a, uint32_t b,
-				       const struct sn_route__question *q)
+static const struct sn_route__entry *in_chains(const struct sn_route_table *t, uint32_t a,
+					       uint32_t b, const struct sn_route__question *q)
 {
 	while (a || b) {
 		uint32_t *first = b && (!a || b < a) ? &b : &a;
 		const struct sn_route__entry *e = &t->entries[*first - 1];
 
 		if (sn_route__fits(e->match, q, NULL) == SN_ROUTE_FITS)
-			return e->rule;
+			return e;
 		*first = e->next;
 	}
 	return NULL;
 }
 
-const struct sn_rule *sn_route__in_group(const struct sn_route_table *t,
-					 const struct sn_route__group *g,
-					 const struct sn_route__question *q)
+const struct sn_route__entry *sn_route__in_group(const struct sn_route_table *t,
+						 const struct sn_route__group *g,
+						 const struct sn_route__question *q)
 {
 	const struct sn_route__by_header *x = g->by_header;
 	struct sn_slice value = {NULL, 0};
@@ -165,6 +165,6 @@ const struct sn_rule *sn_route__in_group(const struct sn_route_table *t,
 	}
 	for (i = g->first; i < g->first + g->n; i++)
 		if (sn_route__fits(t->entries[i].match, q, NULL) == SN_ROUTE_FITS)
-			return t->entries[i].rule;
+			return &t->entries[i];
 	return NULL;
 }

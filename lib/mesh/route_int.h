@@ -71,9 +71,9 @@ enum sn_route_why sn_route__fits(const struct sn_match *m, const struct sn_route
 /* Makes g->by_header if that is worth it. Returns 0 or -SN_ENOMEM. */
 int sn_route__index_headers(struct sn_arena *arena, struct sn_route_table *t,
 			    struct sn_route__group *g);
-/* The first entry of @g that fits. */
-const struct sn_rule *sn_route__in_group(const struct sn_route_table *t,
-					 const struct sn_route__group *g,
-					 const struct sn_route__question *q);
+/* The first entry of @g that fits; or NULL. */
+const struct sn_route__entry *sn_route__in_group(const struct sn_route_table *t,
+						 const struct sn_route__group *g,
+						 const struct sn_route__question *q);
 
 #endif
