@@ -19,6 +19,14 @@ static bool is_discovered(const struct sn_service *svc)
 	return svc->endpoints_kind == SN_ENDPOINTS_FILE || svc->endpoints_kind == SN_ENDPOINTS_DNS;
 }
 
+const char *sn_service_of(const struct sn_map_entry *e, char dst[SN_SERVICE_NAME])
+{
+	struct sn_slice key = sn_slice_cstr(sn_map_key(e)), name = sn_slice_cut(&key, '\n');
+
+	snprintf(dst, SN_SERVICE_NAME, "%.*s", SN_ARG(name));
+	return dst;
+}
+
 /* --- clusters
  * -------------------------------------------------------------------------------------
  */
@@ -364,6 +372,7 @@ static void forget_old_limiters(struct sn_worker *w)
 {
 	uint64_t now = sn_loop_now_ns(w->loop);
 	struct sn_map_entry *e, *next;
+	char service[SN_SERVICE_NAME];
 
 	for (e = sn_map_first(&w->limiters); e; e = next) {
 		struct sn_limiter *m = sn_map_value(e);
@@ -371,7 +380,7 @@ static void forget_old_limiters(struct sn_worker *w)
 		next = sn_map_next(e);
 		if (m->generation + 1 >= w->snap->generation || sn_ratelimit_count(&m->table, now))
 			continue;
-		(void)sn_limiter_count(m, sn_map_key(e), &w->stats);
+		(void)sn_limiter_count(m, sn_service_of(e, service), &w->stats);
 		sn_map_take(&w->limiters, sn_slice_cstr(sn_map_key(e)));
 		sn_limiter_free(m);
 	}

@@ -5,7 +5,14 @@
 #ifndef SN_PROXY_CLUSTERS_H
 #define SN_PROXY_CLUSTERS_H
 
+struct sn_map_entry;
 struct sn_worker;
+
+#define SN_SERVICE_NAME 256 /* bytes, with NUL */
+
+/* The service that an entry of w->clusters or w->limiters belongs to: their keys begin with its
+ * name. Returns @dst. */
+const char *sn_service_of(const struct sn_map_entry *e, char dst[SN_SERVICE_NAME]);
 
 /* Nothing is there. Once, before all else. */
 void sn_clusters_init(struct sn_worker *w);

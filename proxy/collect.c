@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A copy of a worker's statistics, made on its thread. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "proxy/ask.h"
 #include "proxy/conn.h"
+#include "proxy/clusters.h"
 
 struct collection {
 	struct sn_ask ask;
@@ -23,29 +23,19 @@ static int copy_cluster(const struct sn_cluster *c, const char *service, struct 
 	return sn_stats_add_gate(into, service, &count);
 }
 
-/* Keys of maps begin with the service's name. */
-static const char *service_of(const struct sn_map_entry *e, char dst[256])
-{
-	struct sn_slice key = sn_slice_cstr(sn_map_key(e));
-
-	key = sn_slice_cut(&key, '\n');
-	snprintf(dst, 256, "%.*s", SN_ARG(key));
-	return dst;
-}
-
 static int copy_gates(struct sn_worker *w, struct sn_stats *into)
 {
 	uint64_t now = sn_loop_now_ns(w->loop);
 	struct sn_map_entry *e;
-	char service[256];
+	char service[SN_SERVICE_NAME];
 	int rc = 0;
 
 	for (e = sn_map_first(&w->gates); e && rc == 0; e = sn_map_next(e))
 		rc = sn_gate_count(sn_map_value(e), sn_map_key(e), into, now);
 	for (e = sn_map_first(&w->limiters); e && rc == 0; e = sn_map_next(e))
-		rc = sn_limiter_count(sn_map_value(e), sn_map_key(e), into);
+		rc = sn_limiter_count(sn_map_value(e), sn_service_of(e, service), into);
 	for (e = sn_map_first(&w->clusters); e && rc == 0; e = sn_map_next(e))
-		rc = copy_cluster(sn_map_value(e), service_of(e, service), into, now);
+		rc = copy_cluster(sn_map_value(e), sn_service_of(e, service), into, now);
 	return rc;
 }
 

@@ -2,7 +2,6 @@
 /* Finds out whose request it is, and asks lib/mesh/ratelimit. */
 #include "proxy/limiter.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "proxy/exchange.h"
@@ -68,12 +67,9 @@ bool sn_limiter_pass(struct sn_limiter *m, struct sn_exchange *x)
 	return false;
 }
 
-int sn_limiter_count(const struct sn_limiter *m, const char *key, struct sn_stats *into)
+int sn_limiter_count(const struct sn_limiter *m, const char *service, struct sn_stats *into)
 {
 	struct sn_stats_gate count = {.rate_limited = m->limited};
-	struct sn_slice rest = sn_slice_cstr(key), name = sn_slice_cut(&rest, '\n');
-	char service[256];
 
-	snprintf(service, sizeof(service), "%.*s", SN_ARG(name));
 	return sn_stats_add_gate(into, service, &count);
 }

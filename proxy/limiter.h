@@ -27,8 +27,7 @@ void sn_limiter_configure(struct sn_limiter *m, const struct sn_rate_limit *l, u
 
 /* The request of @x, whose rule has a rate_limit, counts. False: it has been refused. */
 bool sn_limiter_pass(struct sn_limiter *m, struct sn_exchange *x);
-/* Adds what it has limited to @into, under the service that its @key begins with. Returns 0 or
- * -SN_ENOMEM. */
-int sn_limiter_count(const struct sn_limiter *m, const char *key, struct sn_stats *into);
+/* Adds what it has limited of @service to @into. Returns 0 or -SN_ENOMEM. */
+int sn_limiter_count(const struct sn_limiter *m, const char *service, struct sn_stats *into);
 
 #endif

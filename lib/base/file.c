@@ -10,10 +10,10 @@
 
 int sn_file_read(const char *path, struct sn_buf *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-	    rc = 0; /* a pipe does not stop us */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe does not stop us */
 	struct stat st;
 	ssize_t n = 1;
+	int rc = 0;
 
 	if (fd < 0)
 		return -errno;
