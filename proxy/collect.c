@@ -4,8 +4,8 @@
 
 #include "base/err.h"
 #include "proxy/ask.h"
-#include "proxy/conn.h"
 #include "proxy/clusters.h"
+#include "proxy/conn.h"
 
 struct collection {
 	struct sn_ask ask;

@@ -265,6 +265,8 @@ static void test_wrong_types(void **state)
 	expect("leaves: {}\n", "f:1:9: leaves: expected a list, found map\n");
 	expect("leaves:\n- name: a\n- 5\n",
 	       "f:3:3: leaves[1]: leaf: expected a map, found integer 5\n");
+	expect("ports: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, x]\n",
+	       "f:1:45: ports[12]: expected an integer, found string \"x\"\n");
 	expect("hosts: [a, 1]\n",
 	       "f:1:12: hosts: expected a string or a list of strings, found integer 1\n");
 }

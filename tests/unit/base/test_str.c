@@ -126,6 +126,16 @@ static void test_utf8(void **state)
 		wrong += sn_utf8_valid(sn_slice((char *)in, 4)) != by_definition(in, 4);
 	}
 	assert_int_equal(wrong, 0);
+	for (size_t at = 0; at < 24; at++) /* long ASCII is looked at in pieces */
+		for (size_t n = at + 1; n <= 24; n++) {
+			char text[] = "aaaaaaaaaaaaaaaaaaaaaaaa";
+
+			assert_true(sn_utf8_valid(sn_slice(text, n)));
+			text[at] = '\xc3';
+			assert_false(sn_utf8_valid(sn_slice(text, n)));
+			text[at + 1] = '\xa9';
+			assert_int_equal(sn_utf8_valid(sn_slice(text, n)), at + 1 < n);
+		}
 	assert_true(sn_utf8_valid(sn_slice(NULL, 0)));
 	assert_true(sn_utf8_valid(SN_SLICE("\xf4\x8f\xbf\xbf")));
 	assert_false(sn_utf8_valid(SN_SLICE("\xf4\x90\x80\x80")));

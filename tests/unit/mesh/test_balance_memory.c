@@ -100,6 +100,33 @@ static void test_nothing_changes_without_memory(void **state)
 	}
 }
 
+/* The order by id is made at the first question; without memory for it the answer is the same. */
+static void test_finds_without_memory(void **state)
+{
+	struct sn_balance *b = new_balance(SN_BALANCE_PEAK_EWMA, 1);
+	unsigned i;
+	long nth;
+
+	(void)state;
+	fill(b, 3, 0);
+	for (nth = 0; CAN_FAIL && nth < 3; nth++)
+		for (i = 0; i < 3; i++) {
+			uint64_t id = sn_balance_at(b, i)->id;
+			struct sn_endpoint *e;
+
+			left = nth;
+			e = sn_balance_find(b, id);
+			assert_int_equal(left, -1); /* it has failed */
+			assert_ptr_equal(e, sn_balance_at(b, i));
+			left = 0;
+			assert_null(sn_balance_find(b, ~id));
+			left = -1;
+		}
+	for (i = 0; i < 3; i++)
+		assert_ptr_equal(sn_balance_find(b, sn_balance_at(b, i)->id), sn_balance_at(b, i));
+	sn_balance_free(b);
+}
+
 static void test_too_many(void **state)
 {
 	struct sn_balance *b = new_balance(SN_BALANCE_RANDOM, 1);
@@ -113,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_changes_without_memory),
+		cmocka_unit_test(test_finds_without_memory),
 		cmocka_unit_test(test_too_many),
 	};
 
